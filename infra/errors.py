@@ -1,0 +1,65 @@
+"""The errors a user of the stack can cause or meet, each with the exit code of its command.
+
+    InfraError
+    ├── ConfigError         2   a setting is missing, malformed or contradicts another
+    ├── EnvironmentFault    3   the machine lacks something: engine, image, port, binary
+    │   ├── EngineUnavailable       no container engine answers
+    │   └── ImageUnavailable        neither local nor to be had
+    └── StackError          4   the stack or its data is not what it should be
+        ├── StartTimeout            not ready before the deadline
+        └── ServiceFailed           a server ended, or refused for good
+
+Each message is one paragraph that says what, where and what next. No message holds a secret.
+"""
+
+
+class InfraError(Exception):
+    """Base of everything a user can act on; `exit_code` is the command's."""
+
+    exit_code = 1
+
+
+class ConfigError(InfraError):
+    """A setting is missing, malformed or contradicts another."""
+
+    exit_code = 2
+
+
+class EnvironmentFault(InfraError):
+    """The machine lacks something the stack needs."""
+
+    exit_code = 3
+
+
+class EngineUnavailable(EnvironmentFault):
+    """No container engine answers at the endpoint in question.
+
+    `absent` is true where there is nothing at the endpoint, so that another backend may serve instead; an engine
+    that is there but may not be used, or does not answer, is not absent.
+    """
+
+    def __init__(self, message: str, *, absent: bool) -> None:
+        super().__init__(message)
+        self.absent = absent
+
+
+class ImageUnavailable(EnvironmentFault):
+    """An image is neither on this machine nor to be had; `reason` is the registry's or the engine's own."""
+
+    def __init__(self, message: str, *, reason: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class StackError(InfraError):
+    """The stack or its data is not what it should be."""
+
+    exit_code = 4
+
+
+class StartTimeout(StackError):
+    """A service was not ready before the deadline."""
+
+
+class ServiceFailed(StackError):
+    """A server ended, or refused in a way that waiting does not heal."""
