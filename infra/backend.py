@@ -1,0 +1,87 @@
+"""What the stack asks of a backend, and the little in which the two may differ."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from infra.settings import BackendChoice
+from infra.spec import Service, StackSpec
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A server that runs.
+
+    `incarnation` names this start of this server with this configuration: while it is the same, what was proven of the
+    server still stands.
+    """
+
+    service: Service
+    port: int
+    since: datetime
+    incarnation: str
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One step towards the declared stack, and why it is taken."""
+
+    verb: str
+    target: str
+    cause: str
+
+    def __str__(self) -> str:
+        return f"{self.verb} {self.target}: {self.cause}"
+
+
+class Backend(Protocol):
+    """A way to run the stack's servers. No method touches what does not belong to the project."""
+
+    choice: BackendChoice
+
+    def resolve(self, spec: StackSpec, known: Mapping[Service, str], deadline: timedelta | None, say: Say) -> StackSpec:
+        """Return `spec` with what this machine has put in (the images); get what is missing within `deadline`.
+
+        `known` is what served last time, by service: where it still does, nothing is asked of the network.
+
+        Raises:
+            EnvironmentFault: something is not to be had.
+        """
+
+    def servers(self) -> dict[Service, Server]:
+        """Return the project's running servers."""
+
+    def up(self, spec: StackSpec, undo: ExitStack) -> tuple[Operation, ...]:
+        """Bring the servers to what `spec` declares; `undo` learns how to take back what this call made.
+
+        Raises:
+            EnvironmentFault: a port or the engine refuses.
+            StackError: existing data cannot be used.
+        """
+
+    def still_alive(self, service: Service) -> None:
+        """Return while the server runs.
+
+        Raises:
+            ServiceFailed: it ended; the message holds its own last lines.
+        """
+
+    def confirm(self, spec: StackSpec) -> None:
+        """Mark the data as complete, once the stack was ready for the first time."""
+
+    def plan(self, spec: StackSpec) -> tuple[Operation, ...]:
+        """Return what `up` would do, without doing it."""
+
+    def down(self, *, volumes: bool) -> tuple[Operation, ...]:
+        """Stop the servers; with `volumes` remove their data as well."""
+
+    def has_data(self) -> bool:
+        """Tell whether data of the project lives in this backend."""
+
+    def logs(self, service: Service, lines: int) -> Iterator[str]:
+        """Yield the last lines of a server's log."""

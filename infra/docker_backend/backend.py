@@ -1,0 +1,138 @@
+"""The Docker backend: the protocol's words put to observe, plan and apply."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import replace
+from datetime import timedelta
+
+from infra.backend import Operation, Say, Server
+from infra.docker_backend import images
+from infra.docker_backend.apply import apply_down, apply_up, drop_set_aside
+from infra.docker_backend.engine import Client, connect, find_endpoint
+from infra.docker_backend.observe import Observed, observe
+from infra.docker_backend.plan import plan_down, plan_up
+from infra.docker_backend.volume import looked_into, read_file, write_marker
+from infra.errors import ServiceFailed
+from infra.images.names import stand_in_of
+from infra.settings import BackendChoice
+from infra.spec import ContainerSpec, Project, Service, StackSpec
+from infra.volumes import MARKER, refuse_other_major
+
+_STOP_SECONDS = 30
+_LAST_WORDS = 15
+
+
+class DockerBackend:
+    """The stack's servers as containers of one engine."""
+
+    choice = BackendChoice.DOCKER
+
+    def __init__(self, project: Project) -> None:
+        """Connect to the engine.
+
+        Raises:
+            EngineUnavailable: no engine answers.
+        """
+        self._project = project
+        self._client: Client = connect(find_endpoint())
+
+    def resolve(self, spec: StackSpec, known: Mapping[Service, str], deadline: timedelta | None, say: Say) -> StackSpec:
+        """Return `spec` with images that are on this machine; pull what is missing."""
+        return spec.with_images(
+            {
+                declared.service: self._image(declared.image, known.get(declared.service), deadline, say)
+                for declared in spec.containers
+            }
+        )
+
+    def _image(self, wanted: str, known: str | None, deadline: timedelta | None, say: Say) -> str:
+        """Choose the image for `wanted`; the stand-in that served last time spares another try to pull."""
+        stand_in = stand_in_of(wanted)
+        if known is not None and known == stand_in and images.image_id(self._client, wanted) is None:
+            wanted = known
+        return images.obtain(self._client, wanted, deadline, say)
+
+    def servers(self) -> dict[Service, Server]:
+        """Return the project's running containers."""
+        running = [c for c in observe(self._client, self._project.id).containers if c.running]
+        return {
+            container.service: Server(
+                service=container.service,
+                port=container.port or 0,
+                since=container.started,
+                incarnation=f"{container.id} {container.started.isoformat()} {container.config_hash}",
+                what=container.image,
+            )
+            for container in sorted(running, key=lambda container: list(Service).index(container.service))
+        }
+
+    def up(self, spec: StackSpec, undo: ExitStack) -> tuple[Operation, ...]:
+        """Bring the containers to what `spec` declares."""
+        operations = self.plan(spec)
+        apply_up(self._client, spec, operations, undo)
+        return operations
+
+    def plan(self, spec: StackSpec) -> tuple[Operation, ...]:
+        """Return what `up` would do, without doing it.
+
+        Raises:
+            StackError: the data on a volume is another major version's.
+        """
+        observed = observe(self._client, self._project.id)
+        image_ids = {declared.image: images.image_id(self._client, declared.image) for declared in spec.containers}
+        return plan_up(
+            spec,
+            replace(
+                observed,
+                image_ids=tuple((reference, found) for reference, found in image_ids.items() if found),
+                unborn=frozenset(self._unborn(spec, observed)),
+            ),
+        )
+
+    def _unborn(self, spec: StackSpec, observed: Observed) -> Iterator[str]:
+        """Yield the volume of PostgreSQL where its first start was never finished; look only where none is running."""
+        declared = _postgres(spec)
+        existing = next(iter(observed.of(Service.POSTGRES)), None)
+        if declared.volume is None or declared.volume not in observed.volumes:
+            return
+        if existing is not None and existing.running:
+            return
+        with looked_into(self._client, spec, declared, existing.id if existing else None) as container:
+            version = read_file(self._client, container, f"{declared.data_path}/PG_VERSION")
+            if version is not None:
+                refuse_other_major(f"volume {declared.volume}", version.strip())
+            marker = read_file(self._client, container, f"{declared.data_path}/{MARKER}")
+            if declared.volume in observed.marked and marker is None:
+                yield declared.volume
+
+    def still_alive(self, service: Service) -> None:
+        """Return while the service's container runs."""
+        for container in observe(self._client, self._project.id).of(service):
+            if not container.running:
+                raise ServiceFailed(f"The container {container.name} ended with exit code {container.exit_code}.")
+
+    def confirm(self, spec: StackSpec) -> None:
+        """Mark the data as complete and let go of what was replaced."""
+        declared = _postgres(spec)
+        if declared.volume is not None:
+            write_marker(self._client, declared.name, declared.data_path)
+        drop_set_aside(self._client, spec)
+
+    def down(self, *, volumes: bool) -> tuple[Operation, ...]:
+        """Stop the containers; with `volumes` remove everything of the project."""
+        operations = plan_down(observe(self._client, self._project.id), volumes=volumes)
+        apply_down(self._client, operations, _STOP_SECONDS)
+        return operations
+
+    def has_data(self) -> bool:
+        """Tell whether the engine holds a volume of the project."""
+        return bool(observe(self._client, self._project.id).volumes)
+
+    def logs(self, service: Service, lines: int = _LAST_WORDS) -> Iterator[str]:
+        """Yield the last lines of the service's log."""
+        for container in observe(self._client, self._project.id).of(service)[:1]:
+            yield from self._client.logs(container.id, tail=lines).decode(errors="replace").splitlines()
+
+
+def _postgres(spec: StackSpec) -> ContainerSpec:
+    return next(declared for declared in spec.containers if declared.service is Service.POSTGRES)

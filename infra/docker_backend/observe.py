@@ -1,0 +1,83 @@
+"""What the engine holds of a project. Found by label alone, so that names never decide whose a thing is."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from infra.docker_backend.engine import Client
+from infra.spec import HASH_LABEL, PROJECT_LABEL, SERVICE_LABEL, Service
+
+# Says of a volume that its data counts as complete only with the marker; on those that `up` made itself, and not on
+# those of a compose file.
+MARKED_LABEL = "groundwork.completion"
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """A container of the project as the engine sees it."""
+
+    id: str
+    name: str
+    service: Service
+    config_hash: str
+    image_id: str
+    image: str
+    running: bool
+    started: datetime
+    exit_code: int
+    health: str
+    port: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """Everything of the project that the engine holds, and the ids of the images that are declared."""
+
+    containers: tuple[Container, ...] = ()
+    volumes: frozenset[str] = frozenset()
+    marked: frozenset[str] = frozenset()
+    networks: tuple[str, ...] = ()
+    image_ids: tuple[tuple[str, str], ...] = ()
+    unborn: frozenset[str] = frozenset()
+
+    def of(self, service: Service) -> tuple[Container, ...]:
+        """Return the containers of one service; more than one is left by an interrupted command."""
+        return tuple(container for container in self.containers if container.service == service)
+
+
+def observe(client: Client, project_id: str) -> Observed:
+    """Ask the engine for all that carries the project's label."""
+    ours = {"label": f"{PROJECT_LABEL}={project_id}"}
+    volumes = client.volumes(filters=ours)["Volumes"] or ()
+    return Observed(
+        containers=tuple(
+            _container(client.inspect_container(found["Id"])) for found in client.containers(all=True, filters=ours)
+        ),
+        volumes=frozenset(found["Name"] for found in volumes),
+        marked=frozenset(found["Name"] for found in volumes if MARKED_LABEL in found["Labels"]),
+        networks=tuple(found["Id"] for found in client.networks(filters=ours)),
+    )
+
+
+def _container(found: dict) -> Container:  # type: ignore[type-arg]  # JSON of the engine, read here and nowhere else
+    state = found["State"]
+    labels = found["Config"]["Labels"]
+    bindings = [b for published in (found["NetworkSettings"]["Ports"] or {}).values() for b in published or ()]
+    return Container(
+        id=found["Id"],
+        name=found["Name"].removeprefix("/"),
+        service=Service(labels[SERVICE_LABEL]),
+        config_hash=labels.get(HASH_LABEL, ""),
+        image_id=found["Image"],
+        image=found["Config"]["Image"],
+        running=state["Running"],
+        started=_time(state["StartedAt"]),
+        exit_code=state["ExitCode"],
+        health=state.get("Health", {}).get("Status", "none"),
+        port=int(bindings[0]["HostPort"]) if bindings else None,
+    )
+
+
+def _time(text: str) -> datetime:
+    # The engine writes nanoseconds; datetime reads microseconds.
+    whole, _, fraction = text.removesuffix("Z").partition(".")
+    return datetime.fromisoformat(f"{whole}.{fraction[:6].ljust(6, '0')}").replace(tzinfo=UTC)

@@ -1,0 +1,95 @@
+"""Decide what leads from what the engine holds to what is declared. Pure: no engine, no clock, no file."""
+
+from collections.abc import Iterator
+from enum import StrEnum
+
+from infra.backend import Operation
+from infra.docker_backend.observe import Container, Observed
+from infra.spec import ContainerSpec, StackSpec
+
+
+class Verb(StrEnum):
+    """What can be done to a thing of the engine."""
+
+    CREATE_NETWORK = "create network"
+    CREATE_VOLUME = "create volume"
+    REMOVE_VOLUME = "remove volume"
+    SET_ASIDE = "set aside container"
+    REMOVE_CONTAINER = "remove container"
+    CREATE_CONTAINER = "create container"
+    START_CONTAINER = "start container"
+    STOP_CONTAINER = "stop container"
+    REMOVE_NETWORK = "remove network"
+
+
+def network_name(spec: StackSpec) -> str:
+    """Return the name of the stack's network."""
+    return spec.project.id
+
+
+def plan_up(spec: StackSpec, observed: Observed) -> tuple[Operation, ...]:
+    """Return the operations that lead to `spec`, in order, each with its cause; none where all is as declared."""
+    return (*_network(spec, observed), *(op for container in spec.containers for op in _service(container, observed)))
+
+
+def plan_down(observed: Observed, *, volumes: bool) -> tuple[Operation, ...]:
+    """Return the operations that end the stack; everything of it goes only with `volumes`.
+
+    A container that is kept starts in half the time of a new one.
+    """
+    cause = "the stack goes down"
+    if not volumes:
+        return tuple(Operation(Verb.STOP_CONTAINER, c.id, cause) for c in observed.containers if c.running)
+    return (
+        *(Operation(Verb.REMOVE_CONTAINER, container.id, cause) for container in observed.containers),
+        *(Operation(Verb.REMOVE_NETWORK, network, cause) for network in observed.networks),
+        *(Operation(Verb.REMOVE_VOLUME, name, "its data is given up") for name in sorted(observed.volumes)),
+    )
+
+
+def _network(spec: StackSpec, observed: Observed) -> Iterator[Operation]:
+    if not observed.networks:
+        yield Operation(Verb.CREATE_NETWORK, network_name(spec), "there is none")
+
+
+def _service(declared: ContainerSpec, observed: Observed) -> Iterator[Operation]:
+    current = next((c for c in observed.of(declared.service) if c.name == declared.name), None)
+    for container in observed.of(declared.service):
+        if container is not current:
+            yield Operation(Verb.REMOVE_CONTAINER, container.id, "it was left by an interrupted command")
+    drift = _drift(declared, current, observed)
+    if current is not None and drift is None:
+        if current.running:
+            return
+        if declared.volume not in observed.unborn:
+            yield Operation(Verb.START_CONTAINER, declared.name, f"it is stopped (exit code {current.exit_code})")
+            return
+    if current is not None and declared.volume in observed.unborn:
+        yield Operation(Verb.REMOVE_CONTAINER, current.id, "the first start of its data was never finished")
+    elif current is not None:
+        yield Operation(Verb.SET_ASIDE, current.id, drift or "")
+    yield from _volume(declared, observed)
+    yield Operation(Verb.CREATE_CONTAINER, declared.name, drift or "its data starts anew")
+    yield Operation(Verb.START_CONTAINER, declared.name, "it is new")
+
+
+def _volume(declared: ContainerSpec, observed: Observed) -> Iterator[Operation]:
+    if declared.volume is None:
+        return
+    if declared.volume not in observed.volumes:
+        yield Operation(Verb.CREATE_VOLUME, declared.volume, "there is none")
+    elif declared.volume in observed.unborn:
+        yield Operation(Verb.REMOVE_VOLUME, declared.volume, "its first start was never finished, so it holds no data")
+        yield Operation(Verb.CREATE_VOLUME, declared.volume, "the unfinished one was removed")
+
+
+def _drift(declared: ContainerSpec, current: Container | None, observed: Observed) -> str | None:
+    """Say in what the container differs from its declaration; None where it does not."""
+    if current is None:
+        return "there is none"
+    if current.config_hash != declared.config_hash:
+        return "its declaration changed"
+    wanted = dict(observed.image_ids).get(declared.image)
+    if wanted is not None and wanted != current.image_id:
+        return f"{declared.image} is another image now"
+    return None
