@@ -1,0 +1,1 @@
+"""The stack as plain processes, from wheels and the machine's own redis-server."""

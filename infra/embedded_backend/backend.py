@@ -1,0 +1,195 @@
+"""The embedded backend: the protocol's words put to plain processes."""
+
+import os
+import shutil
+import signal
+import subprocess
+from collections import deque
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, suppress
+from datetime import timedelta
+from pathlib import Path
+
+import psutil
+
+from infra.backend import Operation, Say, Server
+from infra.embedded_backend import postgres, process, redis
+from infra.embedded_backend.binaries import PostgresBinaries, find_postgres, find_redis, reachable_by_all
+from infra.embedded_backend.plan import Observed, Verb, plan_up
+from infra.embedded_backend.server import Launch
+from infra.errors import ServiceFailed
+from infra.settings import BackendChoice
+from infra.spec import Project, Service, StackSpec
+from infra.state import state_directory
+from infra.volumes import MARKER
+
+_STRAY_SECONDS = 10
+_STOP = {Service.POSTGRES: (signal.SIGINT, 30.0), Service.REDIS: (signal.SIGTERM, 10.0)}
+
+
+class EmbeddedBackend:
+    """The stack's servers as processes of this machine, their data below the state folder."""
+
+    choice = BackendChoice.EMBEDDED
+
+    def __init__(self, project: Project, *, durable: bool = True) -> None:
+        """Say where the data lives: on disk, or in memory where it need not last."""
+        self._account = process.Account.for_servers()
+        in_memory = not durable and os.access(postgres.MEMORY, os.W_OK)
+        self.folder = postgres.MEMORY / f"groundwork-{project.id}" if in_memory else state_directory(project)
+        self._children: dict[Service, subprocess.Popen[bytes]] = {}
+
+    def resolve(self, spec: StackSpec, known: Mapping[Service, str], deadline: timedelta | None, say: Say) -> StackSpec:  # noqa: ARG002 - the protocol's signature
+        """Return `spec` as it is: what it names for containers is not used here."""
+        return spec
+
+    def servers(self) -> dict[Service, Server]:
+        """Return the project's running servers."""
+        found = {}
+        for service in Service:
+            running = self._running(service)
+            started = process.noted(self._beside(service, "json"))
+            if running is not None and started is not None:
+                since = process.started_at(running)
+                incarnation = f"{running.pid} {since.isoformat()} {started.config_hash}"
+                found[service] = Server(service, started.port, since, incarnation, f"process {running.pid}")
+        return found
+
+    def plan(self, spec: StackSpec) -> tuple[Operation, ...]:
+        """Return what `up` would do, without doing it.
+
+        Raises:
+            StackError: the data is another major version's.
+        """
+        return self._plan(self._launches(spec, *self._programs()))
+
+    def up(self, spec: StackSpec, undo: ExitStack) -> tuple[Operation, ...]:
+        """Bring the processes to what `spec` declares."""
+        binaries, redis_server = self._programs()
+        launches = {launch.service: launch for launch in self._launches(spec, binaries, redis_server)}
+        operations = self._plan(tuple(launches.values()))
+        for operation in operations:
+            launch = launches[Service(operation.target)]
+            match operation.verb:
+                case Verb.STOP:
+                    self._stop(launch.service)
+                case Verb.INITIALISE:
+                    self._initialise(spec, launch, binaries, undo)
+                case Verb.START:
+                    self._start(launch, undo)
+                case _:
+                    raise AssertionError(f"no step of this backend: {operation}")
+        return operations
+
+    def still_alive(self, service: Service) -> None:
+        """Return while the service's process runs."""
+        child = self._children.get(service)
+        if child is not None and child.poll() is not None:
+            raise ServiceFailed(f"The {service} server ended with exit code {child.returncode}.")
+
+    def confirm(self, spec: StackSpec) -> None:  # noqa: ARG002 - the protocol's signature
+        """Mark the data as complete."""
+        (self._directory(Service.POSTGRES) / MARKER).touch()
+
+    def down(self, *, volumes: bool) -> tuple[Operation, ...]:
+        """Stop the servers; with `volumes` remove their data, logs and programs as well."""
+        stopped = tuple(Operation(Verb.STOP, s.value, "the stack goes down") for s in Service if self._stop(s))
+        if volumes:
+            for folder in (*(self._directory(service).parent for service in Service), self._bin):
+                shutil.rmtree(folder, ignore_errors=True)
+            with suppress(OSError):
+                self.folder.rmdir()
+        return stopped
+
+    def has_data(self) -> bool:
+        """Tell whether data that was finished is there."""
+        return (self._directory(Service.POSTGRES) / MARKER).exists()
+
+    def logs(self, service: Service, lines: int) -> Iterator[str]:
+        """Yield the last lines of the service's log."""
+        with (
+            suppress(FileNotFoundError),
+            self._beside(service, "log").open(encoding="utf-8", errors="replace") as log,
+        ):
+            yield from (line.rstrip("\n") for line in deque(log, maxlen=lines))
+
+    @property
+    def _bin(self) -> Path:
+        return self.folder / "bin"
+
+    def _directory(self, service: Service) -> Path:
+        return self.folder / service / "data"
+
+    def _beside(self, service: Service, suffix: str) -> Path:
+        return self.folder / service / f"{service}.{suffix}"
+
+    def _programs(self) -> tuple[PostgresBinaries, str]:
+        binaries, redis_server = find_postgres(), find_redis()
+        if self._account is None:
+            return binaries, redis_server
+        _make_folder(self.folder)
+        _make_folder(self._bin)
+        return reachable_by_all(binaries, redis_server, self._bin)
+
+    def _launches(self, spec: StackSpec, binaries: PostgresBinaries, redis_server: str) -> tuple[Launch, ...]:
+        return (
+            postgres.launch(spec.postgres, binaries, self._directory(Service.POSTGRES)),
+            redis.launch(spec.redis, redis_server, self._directory(Service.REDIS)),
+        )
+
+    def _plan(self, launches: tuple[Launch, ...]) -> tuple[Operation, ...]:
+        return plan_up(launches, {service: self._observe(service) for service in Service})
+
+    def _observe(self, service: Service) -> Observed:
+        running = self._running(service)
+        started = process.noted(self._beside(service, "json"))
+        directory = self._directory(service)
+        return Observed(
+            running=running is not None,
+            config_hash=started.config_hash if started else None,
+            complete=postgres.is_complete(directory) if service is Service.POSTGRES else directory.is_dir(),
+        )
+
+    def _running(self, service: Service) -> psutil.Process | None:
+        directory = self._directory(service)
+        if service is Service.POSTGRES:
+            pid = postgres.server_pid(directory)
+        else:
+            started = process.noted(self._beside(service, "json"))
+            pid = started.pid if started else None
+        return None if pid is None else process.find(pid, directory)
+
+    def _initialise(self, spec: StackSpec, launch: Launch, binaries: PostgresBinaries, undo: ExitStack) -> None:
+        _make_folder(self.folder)
+        _make_folder(launch.directory.parent)
+        process.end_strays(launch.directory, _STRAY_SECONDS)
+        undo.callback(shutil.rmtree, launch.directory.parent, ignore_errors=True)
+        if launch.service is Service.POSTGRES:
+            postgres.initialise(spec.postgres, binaries, launch.directory, self._account)
+            return
+        launch.directory.mkdir(mode=0o700)
+        if self._account is not None:
+            os.chown(launch.directory, self._account.uid, self._account.gid)
+
+    def _start(self, launch: Launch, undo: ExitStack) -> None:
+        process.end_strays(launch.directory, _STRAY_SECONDS)
+        if launch.service is Service.POSTGRES:
+            postgres.forget_dead_server(launch.directory)
+        child = process.spawn(launch.command, launch.directory, launch.log, self._account, config=launch.config)
+        process.note(launch.notes, process.Started(child.pid, launch.port, launch.config_hash))
+        self._children[launch.service] = child
+        undo.callback(self._stop, launch.service)
+
+    def _stop(self, service: Service) -> bool:
+        running = self._running(service)
+        if running is None:
+            return False
+        how, seconds = _STOP[service]
+        process.stop(running, self._directory(service), how, seconds)
+        return True
+
+
+def _make_folder(folder: Path) -> None:
+    """Make a folder that the servers' user can pass through and nobody else can list."""
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o711)

