@@ -1,0 +1,201 @@
+"""Bring the stack up and down and say how it is: the only orchestration, over whichever backend serves."""
+
+import hashlib
+import shutil
+import time
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from infra.backend import Backend, Operation, Say, Server
+from infra.endpoints import admin_url, role_url
+from infra.errors import EngineUnavailable, ImageUnavailable, StackError
+from infra.ports import choose_ports
+from infra.settings import BackendChoice, Role, Settings
+from infra.spec import Project, Service, StackSpec, build_stack
+from infra.state import Record, forget, project_lock, state_directory
+from infra.urls import DatabaseUrl
+
+Prepare = Callable[[DatabaseUrl, Settings], None]
+_LOG_LINES = 15
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """A stack as it runs, and what the last command did to it."""
+
+    project: Project
+    backend: BackendChoice | None
+    servers: dict[Service, Server]
+    operations: tuple[Operation, ...] = ()
+
+    @property
+    def ports(self) -> dict[Service, int]:
+        """The port of each server that runs."""
+        return {service: server.port for service, server in self.servers.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Preparation:
+    """What makes the database ready for the product's roles.
+
+    `code` is the file that holds it: when it changes, what it prepared needs preparing again.
+    """
+
+    run: Prepare
+    code: Path
+
+
+def up(settings: Settings, project: Project, prepare: Preparation, say: Say, *, durable: bool = True) -> Stack:
+    """Bring the stack up and prove that it serves; do nothing where that was proven since its servers started.
+
+    If it fails, what this call created is removed, and what it replaced is started again.
+
+    Raises:
+        ConfigError: the settings do not make a stack.
+        EnvironmentFault: engine, image, program or port is not to be had.
+        StackError: the servers did not come to serve, or their data cannot be used.
+    """
+    declared = build_stack(settings, project, durable=durable)
+    with project_lock(project, say), ExitStack() as undo:
+        record = Record.load(project)
+        backend, spec = _choose(settings, declared, record, say)
+        spec = spec.on_ports(choose_ports(spec, record.ports if record else {}, backend.servers(), say))
+        operations = backend.up(spec, undo)
+        servers = backend.servers()
+        proof = {service: _proof(server, settings, prepare) for service, server in servers.items()}
+        if operations or record is None or record.proven != proof or set(servers) != set(Service):
+            _prove(backend, spec, settings, prepare)
+            backend.confirm(spec)
+            images = {declared.service: declared.image for declared in spec.containers}
+            Record(backend.choice, project.path, spec_ports(spec), proof, images).save(project)
+        undo.pop_all()
+    return Stack(project, backend.choice, servers, operations)
+
+
+def down(project: Project, say: Say, *, volumes: bool = False) -> Stack:
+    """Stop the stack and keep its data, or with `volumes` remove everything of it."""
+    with project_lock(project, say):
+        record = Record.load(project)
+        backends = [_make(record.backend, project)] if record else list(_existing(project))
+        operations = tuple(operation for backend in backends for operation in backend.down(volumes=volumes))
+        if volumes:
+            forget(project)
+            shutil.rmtree(state_directory(project), ignore_errors=True)
+    return Stack(project, record.backend if record else None, {}, operations)
+
+
+def status(project: Project) -> Stack:
+    """Return what runs; changes nothing."""
+    record = Record.load(project)
+    if record is None:
+        return Stack(project, None, {})
+    return Stack(project, record.backend, _make(record.backend, project).servers())
+
+
+def spec_ports(spec: StackSpec) -> dict[Service, int]:
+    """Return the ports of a spec whose ports were chosen."""
+    return {service: port for service in Service if (port := spec.port(service)) is not None}
+
+
+def _choose(settings: Settings, spec: StackSpec, record: Record | None, say: Say) -> tuple[Backend, StackSpec]:
+    """Return the backend that serves and the spec with what it needs in place."""
+    known = record.images if record else {}
+    choice = settings.stack_backend
+    if choice is BackendChoice.AUTO and record is not None:
+        choice = record.backend
+    if choice is BackendChoice.AUTO and _make(BackendChoice.EMBEDDED, spec.project, durable=spec.durable).has_data():
+        choice = BackendChoice.EMBEDDED
+    if record is not None and record.backend is not choice:
+        _refuse_a_second_home(record, choice, spec.project)
+    if choice is not BackendChoice.AUTO:
+        backend = _make(choice, spec.project, durable=spec.durable)
+        return backend, backend.resolve(spec, known, None, say)
+    try:
+        backend = _make(BackendChoice.DOCKER, spec.project)
+        resolved = backend.resolve(spec, known, settings.stack_pull_timeout, say)
+    except EngineUnavailable as error:
+        if not error.absent:
+            raise
+        reason = str(error).partition(". ")[0]
+    except ImageUnavailable as error:
+        reason = str(error).partition(". ")[0]
+    else:
+        say("backend: docker (an engine answers); remembered for this checkout")
+        return backend, resolved
+    say(f"backend: embedded, plain processes ({reason}); remembered for this checkout")
+    return _make(BackendChoice.EMBEDDED, spec.project, durable=spec.durable), spec
+
+
+def _refuse_a_second_home(record: Record, choice: BackendChoice, project: Project) -> None:
+    if _make(record.backend, project).has_data():
+        raise StackError(
+            f"The data of this checkout lives in the {record.backend} backend, and STACK_BACKEND asks for {choice}. "
+            f"Set STACK_BACKEND={record.backend}, or give the data up first with `invoke down --volumes`."
+        )
+
+
+def _make(choice: BackendChoice, project: Project, *, durable: bool = True) -> Backend:
+    """Connect to a backend; its library is imported here and not before."""
+    try:
+        if choice is BackendChoice.EMBEDDED:
+            from infra.embedded_backend.backend import EmbeddedBackend
+
+            return EmbeddedBackend(project, durable=durable)
+        from infra.docker_backend.backend import DockerBackend
+
+        return DockerBackend(project)
+    except ModuleNotFoundError as error:
+        if error.name not in {"docker", "psutil"}:
+            raise
+        message = (
+            f"The {choice} backend needs the Python package {error.name}, which is not installed. Install the project "
+            f"with its extra: pip install -e '.[{choice}]'"
+        )
+        raise EngineUnavailable(message, absent=choice is BackendChoice.DOCKER) from None
+
+
+def _existing(project: Project) -> Iterable[Backend]:
+    """Yield the backends that may hold something of a project that has no record."""
+    if state_directory(project).exists():
+        yield _make(BackendChoice.EMBEDDED, project)
+    try:
+        yield _make(BackendChoice.DOCKER, project)
+    except EngineUnavailable as error:
+        if not error.absent:
+            raise
+
+
+def _proof(server: Server, settings: Settings, prepare: Preparation) -> str:
+    """Name what a proof is good for: this start of this server, these passwords, this way of preparing it."""
+    digest = hashlib.sha256(server.incarnation.encode())
+    for secret in (settings.postgres_password, settings.redis_password, *map(settings.role_password, Role)):
+        digest.update(secret.reveal().encode() + b"\0")
+    digest.update(prepare.code.read_bytes())
+    return digest.hexdigest()
+
+
+def _prove(backend: Backend, spec: StackSpec, settings: Settings, prepare: Preparation) -> None:
+    """Wait until PostgreSQL serves the application's role on its database, and Redis its password."""
+    from infra.probes import probe_postgres, probe_redis
+    from infra.waiting import wait_until_ready
+
+    ends = time.monotonic() + spec.start_timeout.total_seconds()
+    ports, cluster = spec_ports(spec), spec.project.id
+    admin, user = admin_url(settings, ports), role_url(settings, ports, Role.USER)
+
+    def wait(service: Service, probe: Callable[[], None]) -> None:
+        try:
+            wait_until_ready(
+                probe, lambda: backend.still_alive(service), timedelta(seconds=max(0.0, ends - time.monotonic()))
+            )
+        except StackError as error:
+            error.add_note("\n".join((f"Last lines of the {service} log:", *backend.logs(service, _LOG_LINES))))
+            raise
+
+    wait(Service.POSTGRES, lambda: probe_postgres(admin, cluster))
+    prepare.run(admin, settings)
+    wait(Service.POSTGRES, lambda: probe_postgres(user, cluster))
+    wait(Service.REDIS, lambda: probe_redis(ports[Service.REDIS], settings.redis_password))
