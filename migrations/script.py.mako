@@ -1,0 +1,42 @@
+<%!
+from alembic import util
+%>\
+<%
+def statements(text):
+    """Leave out Alembic's frame of comments."""
+    kept = [line for line in (text or "").splitlines() if not line.lstrip().startswith("# ###")]
+    return "\n".join(kept).strip() or "pass"
+
+full_stop = "" if message.endswith((".", "!", "?")) else "."
+follows = f"follows {', '.join(util.to_tuple(down_revision))}" if down_revision else "the first"
+body = statements(upgrades) + statements(downgrades)
+%>\
+"""${message}${full_stop}
+
+Revision ${up_revision}, ${follows}.
+"""
+
+% if "sa." in body:
+import sqlalchemy as sa
+% endif
+% if "op." in body:
+from alembic import op
+% endif
+% if imports:
+${imports}
+% endif
+
+revision: str = ${repr(up_revision)}
+down_revision: str | tuple[str, ...] | None = ${repr(down_revision)}
+branch_labels: str | tuple[str, ...] | None = ${repr(branch_labels)}
+depends_on: str | tuple[str, ...] | None = ${repr(depends_on)}
+
+
+def upgrade() -> None:
+    """Apply this revision."""
+    ${statements(upgrades)}
+
+
+def downgrade() -> None:
+    """Take this revision back."""
+    ${statements(downgrades)}

@@ -1,0 +1,46 @@
+"""The errors of the data model and its client, each with the exit code of its command.
+
+    SchemaError
+    ├── DatabaseUnavailable  4   no usable connection: server away, or it refuses this role or database
+    ├── RightsError          4   roles or rights are not what they should be and cannot be made so
+    ├── MigrationError       5   a migration cannot be written, found or applied
+    └── TenantContextError   1   a session was asked for without a tenant
+
+Each message is one paragraph that says what, where and what next. No message holds a secret.
+"""
+
+
+class SchemaError(Exception):
+    """Base of everything a user can act on; `exit_code` is the command's."""
+
+    exit_code = 1
+
+
+class DatabaseUnavailable(SchemaError):
+    """No usable connection to a database.
+
+    `transient` is true where the same attempt may succeed later (the server is away, starting or full), false where
+    the server or libpq refused for good (password, role, database, TLS).
+    """
+
+    exit_code = 4
+
+    def __init__(self, message: str, *, transient: bool) -> None:
+        super().__init__(message)
+        self.transient = transient
+
+
+class RightsError(SchemaError):
+    """Roles or rights are not what they should be and cannot be made so."""
+
+    exit_code = 4
+
+
+class MigrationError(SchemaError):
+    """A migration cannot be written, found or applied."""
+
+    exit_code = 5
+
+
+class TenantContextError(SchemaError):
+    """A session was asked for without a tenant, or with something that is none."""

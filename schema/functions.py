@@ -1,0 +1,58 @@
+"""The functions in schema `app`, as the literal SQL that migrations carry."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import TextClause, text
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """A database function: how it is called in the catalogue, and the statement that makes it."""
+
+    signature: str
+    create: str
+
+    @property
+    def drop(self) -> str:
+        """Return the statement that removes it."""
+        return f"DROP FUNCTION {self.signature}"
+
+
+# RFC 9562, 5.7: 48 bits of milliseconds, version, rand_a, variant, rand_b. By 6.2 method 3, rand_a holds the fraction
+# of the millisecond in 1/4096ths, so ids of one server sort by time to the microsecond. The variant and 62 random bits
+# are those of the version 4 id. An int2 of 0x7000 | rand_a never exceeds 0x7FFF.
+UUID7 = Function(
+    signature="app.uuid7()",
+    create="""\
+CREATE OR REPLACE FUNCTION app.uuid7() RETURNS uuid LANGUAGE plpgsql VOLATILE PARALLEL SAFE AS $$
+DECLARE
+  microseconds pg_catalog.int8 := pg_catalog.date_part('epoch', pg_catalog.clock_timestamp()) * 1000000;
+BEGIN
+  RETURN pg_catalog.encode(
+    pg_catalog.substring(pg_catalog.int8send(microseconds / 1000), 3)
+      || pg_catalog.int2send((28672 + microseconds % 1000 * 4096 / 1000)::pg_catalog.int2)
+      || pg_catalog.substring(pg_catalog.uuid_send(pg_catalog.gen_random_uuid()), 9),
+    'hex')::pg_catalog.uuid;
+END $$""",
+)
+
+# Raises on both forms of "not set": NULL on a new connection, '' after a transaction that had set it. STABLE, because
+# an IMMUTABLE one is folded into prepared plans and would keep the first tenant's id.
+TENANT_ID = Function(
+    signature="app.tenant_id()",
+    create="""\
+CREATE OR REPLACE FUNCTION app.tenant_id() RETURNS uuid LANGUAGE plpgsql STABLE PARALLEL SAFE AS $$
+DECLARE t pg_catalog.text := pg_catalog.current_setting('app.tenant_id', true);
+BEGIN
+  IF t IS NULL OR t OPERATOR(pg_catalog.=) '' THEN
+    RAISE EXCEPTION 'app.tenant_id is not set' USING ERRCODE = '42501'; END IF;
+  RETURN t::pg_catalog.uuid;
+END $$""",
+)
+
+FUNCTIONS = (UUID7, TENANT_ID)
+
+
+def new_id() -> TextClause:
+    """Return the server default of an id column: a new time-ordered uuid."""
+    return text(UUID7.signature)
