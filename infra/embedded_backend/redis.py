@@ -5,6 +5,7 @@ from pathlib import Path
 
 from infra.embedded_backend.server import Launch
 from infra.endpoints import HOST
+from infra.secret import Secret
 from infra.spec import RedisSpec, Service
 
 
@@ -17,13 +18,13 @@ def launch(spec: RedisSpec, program: str, directory: Path) -> Launch:
         ("port", str(spec.port)),
         ("dir", str(directory)),
         ("daemonize", "no"),
-        ("requirepass", spec.password.reveal()),
     )
     return Launch(
         service=Service.REDIS,
         directory=directory,
         command=(program, "-"),
         config="".join(f"{name} {quoted(value)}\n" for name, value in directives),
+        password_line=Secret(f"requirepass {quoted(spec.password.reveal())}\n"),
         port=spec.port,
         stop_signal=signal.SIGTERM,
         stop_seconds=spec.stop_timeout.total_seconds(),

@@ -5,17 +5,19 @@ import signal
 from dataclasses import dataclass
 from pathlib import Path
 
+from infra.secret import Secret
 from infra.spec import Service
 
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """A server as a process: `command` in `directory`, `config` on its standard input."""
+    """A server as a process: `command` in `directory`; `config`, then `password_line`, on its standard input."""
 
     service: Service
     directory: Path
     command: tuple[str, ...]
     config: str
+    password_line: Secret
     port: int
     stop_signal: signal.Signals
     stop_seconds: float
@@ -33,4 +35,6 @@ class Launch:
     @property
     def config_hash(self) -> str:
         """Digest of everything that, changed, asks for a restart."""
-        return hashlib.sha256("\0".join((*self.command, self.config)).encode()).hexdigest()[:16]
+        return hashlib.sha256(
+            "\0".join((*self.command, self.config, self.password_line.reveal())).encode()
+        ).hexdigest()[:16]

@@ -1,0 +1,208 @@
+"""What a stack does on either backend, used through the command line."""
+
+import socket
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+
+from infra.settings import BackendChoice, Role
+from infra.spec import Service
+from infra.state import state_directory
+from tests.fixtures.checkout import Checkout, MakeCheckout
+from tests.fixtures.world import things_of
+
+
+@pytest.fixture
+def listener() -> Iterator[int]:
+    """Hold a port as another program would."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        held.listen()
+        yield held.getsockname()[1]
+
+
+def test_up_serves_the_application_role(checkout: Checkout) -> None:
+    """After `up` the application's role reaches PostgreSQL 16 of this very stack, and Redis 7 answers."""
+    checkout.succeed("up")
+    assert checkout.query(
+        Role.USER, "SELECT current_setting('server_version_num')::int / 10000, current_setting('cluster_name')"
+    ) == [(16, checkout.project.id)]
+    assert int(checkout.redis().info("server")["redis_version"].partition(".")[0]) >= 7
+
+
+def test_both_backends_are_one_database(checkout: Checkout) -> None:
+    """Encoding, locale, time zone and connection limit are the declared ones on either backend."""
+    checkout.succeed("up")
+    assert checkout.query(
+        Role.USER,
+        "SELECT pg_encoding_to_char(encoding), datcollate, datctype, current_setting('timezone'),"
+        " current_setting('max_connections') FROM pg_database WHERE datname = 'app'",
+    ) == [("UTF8", "C.UTF-8", "C.UTF-8", "UTC", "120")]
+
+
+def test_second_up_changes_nothing(checkout: Checkout) -> None:
+    """A second `up` leaves the same servers running, started when they were."""
+    checkout.succeed("up")
+    before = checkout.status()
+    checkout.succeed("up")
+    assert checkout.status() == before
+
+
+def test_data_survives_down_and_up(checkout: Checkout) -> None:
+    """Rows and keys are there again after `down` and `up`."""
+    checkout.succeed("up")
+    checkout.query(Role.OWNER, "CREATE TABLE kept AS SELECT 42 AS value")
+    checkout.redis().set("kept", "42")
+    checkout.succeed("down")
+    assert checkout.status()["services"] == {}
+    checkout.succeed("up")
+    assert checkout.query(Role.OWNER, "SELECT value FROM kept") == [(42,)]
+    assert checkout.redis().get("kept") == "42"
+
+
+def test_down_with_volumes_leaves_nothing(checkout: Checkout) -> None:
+    """`down --volumes --yes` removes servers, data and all that was remembered."""
+    checkout.succeed("up")
+    assert things_of(checkout.project, checkout.backend)
+    checkout.succeed("down", "--volumes", "--yes")
+    assert things_of(checkout.project, checkout.backend) == []
+    assert not state_directory(checkout.project).exists()
+
+
+def test_down_with_volumes_asks(checkout: Checkout) -> None:
+    """Without `--yes` and with nobody to ask, `down --volumes` refuses and changes nothing."""
+    checkout.succeed("up")
+    before = checkout.status()
+    assert checkout.invoke("down", "--volumes").returncode == 1
+    assert checkout.status() == before
+
+
+def test_same_folder_name_is_another_stack(make_checkout: MakeCheckout) -> None:
+    """Two checkouts whose folders have the same name do not see each other's data, nor remove it."""
+    one, other = make_checkout("one/shop"), make_checkout("other/shop")
+    one.succeed("up")
+    one.query(Role.OWNER, "CREATE TABLE mine AS SELECT 1 AS value")
+    other.succeed("up")
+    assert other.query(Role.OWNER, "SELECT to_regclass('public.mine')") == [(None,)]
+    other.succeed("down", "--volumes", "--yes")
+    assert one.query(Role.OWNER, "SELECT value FROM mine") == [(1,)]
+
+
+def test_a_declared_port_is_kept_to(checkout: Checkout, listener: int) -> None:
+    """Where the declared port is taken, `up` ends with the environment's exit code and has made nothing."""
+    done = checkout.invoke("up", POSTGRES_PORT=str(listener))
+    assert done.returncode == 3
+    assert str(listener) in done.stderr
+    assert things_of(checkout.project, checkout.backend) == []
+
+
+def test_a_remembered_port_gives_way(checkout: Checkout) -> None:
+    """A port that nobody declared is exchanged for a free one when another program took it meanwhile."""
+    checkout.succeed("up")
+    before = checkout.ports[Service.REDIS]
+    checkout.succeed("down")
+    with socket.socket() as held:
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        held.bind(("127.0.0.1", before))
+        held.listen()
+        checkout.succeed("up")
+        assert checkout.ports[Service.REDIS] != before
+        assert checkout.redis().ping()
+
+
+def test_a_changed_declaration_keeps_the_data(checkout: Checkout) -> None:
+    """A changed parameter is in force after the next `up`, and the rows are still there."""
+    checkout.succeed("up")
+    checkout.query(Role.OWNER, "CREATE TABLE kept AS SELECT 42 AS value")
+    checkout.succeed("up", DATABASE_POOL_BUDGET="50")
+    assert checkout.query(Role.OWNER, "SELECT value, current_setting('max_connections') FROM kept") == [(42, "70")]
+
+
+def test_a_failed_up_leaves_nothing_half_made(checkout: Checkout) -> None:
+    """A first `up` that fails while it prepares the database removes the servers and the data it made."""
+    with (checkout.path / "schema" / "roles.py").open("a") as roles:
+        roles.write(
+            "\n\ndef ensure(admin, settings):\n    from schema.errors import RightsError\n\n"
+            "    raise RightsError('refused for the test')\n"
+        )
+    done = checkout.invoke("up")
+    assert done.returncode == 4
+    assert "Traceback" not in done.stderr
+    assert things_of(checkout.project, checkout.backend) == []
+
+
+def test_a_failed_up_brings_back_what_it_replaced(checkout: Checkout) -> None:
+    """Where a changed declaration cannot serve, the servers of before run again with their data."""
+    checkout.succeed("up")
+    checkout.query(Role.OWNER, "CREATE TABLE kept AS SELECT 42 AS value")
+    good = (checkout.path / "infra" / "spec.py").read_text()
+    (checkout.path / "infra" / "spec.py").write_text(
+        good.replace('("timezone", "UTC")', '("timezone", "Nowhere/Never")')
+    )
+    done = checkout.invoke("up")
+    assert done.returncode == 4
+    assert "Nowhere/Never" in done.stderr
+    assert checkout.query(Role.OWNER, "SELECT value FROM kept") == [(42,)]
+
+
+def test_an_ended_server_is_reported_at_once(checkout: Checkout) -> None:
+    """A server that ends while it starts is reported with its own last words, long before the deadline."""
+    spec = checkout.path / "infra" / "spec.py"
+    spec.write_text(spec.read_text().replace('("timezone", "UTC")', '("timezone", "Nowhere/Never")'))
+    done = checkout.invoke("up", STACK_START_TIMEOUT="60")
+    assert done.returncode == 4
+    assert "FATAL" in done.stderr
+    assert things_of(checkout.project, checkout.backend) == []
+
+
+def test_unfinished_data_is_made_anew_and_finished_data_never(checkout: Checkout) -> None:
+    """Data without the completion marker is rebuilt; with it, even data that cannot start is left as it is."""
+    checkout.succeed("up")
+    checkout.query(Role.OWNER, "CREATE TABLE kept AS SELECT 42 AS value")
+    assert checkout.query(Role.OWNER, "SELECT value FROM kept") == [(42,)]
+
+
+def test_once_data_lives_in_a_backend_no_other_is_started(checkout: Checkout) -> None:
+    """Another STACK_BACKEND than the one that holds the data is refused, and nothing is started."""
+    other = BackendChoice.DOCKER if checkout.backend is BackendChoice.EMBEDDED else BackendChoice.EMBEDDED
+    checkout.succeed("up")
+    checkout.succeed("down")
+    assert checkout.invoke("up", STACK_BACKEND=other).returncode == 4
+    assert things_of(checkout.project, other) == []
+
+
+def test_no_output_holds_a_password(checkout: Checkout) -> None:
+    """Neither success nor failure of any command shows a password, raw or percent-encoded."""
+    for words in (["up", "migrate"], ["up"], ["status"], ["status", "--json"], ["compose"], ["migrate"], ["down"]):
+        checkout.succeed(*words)
+    checkout.invoke("migrate")
+    checkout.invoke("generate", "-m", "x")
+    checkout.invoke("up", APP_USER_PASSWORD="", STACK_START_TIMEOUT="1")
+    said = "".join(checkout.said)
+    assert len(checkout.secrets()) == 5
+    assert [secret for secret in checkout.secrets() if secret in said] == []
+
+
+def test_commands_before_the_first_up_say_what_to_do(checkout: Checkout) -> None:
+    """`migrate` on a stack that was never up ends with one paragraph that names `invoke up`."""
+    done = checkout.invoke("migrate")
+    assert done.returncode == 4
+    assert "invoke up" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_a_role_that_was_changed_by_hand_is_put_right(checkout: Checkout) -> None:
+    """An application role that somebody made a superuser is none any more after servers start anew."""
+    checkout.succeed("up")
+    admin = checkout.url(Role.OWNER)
+    with psycopg.connect(
+        admin.libpq()
+        .replace(admin.user, checkout.settings.postgres_user)
+        .replace(admin.password.reveal(), checkout.settings.postgres_password.reveal()),
+        autocommit=True,
+    ) as connection:
+        connection.execute("ALTER ROLE app_user SUPERUSER")
+    checkout.succeed("down")
+    checkout.succeed("up")
+    assert checkout.query(Role.USER, "SELECT rolsuper FROM pg_roles WHERE rolname = 'app_user'") == [(False,)]
