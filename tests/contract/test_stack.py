@@ -9,8 +9,9 @@ import pytest
 from infra.settings import BackendChoice, Role
 from infra.spec import Service
 from infra.state import state_directory
+from infra.volumes import MARKER
 from tests.fixtures.checkout import Checkout, MakeCheckout
-from tests.fixtures.world import things_of
+from tests.fixtures.world import data_files, remove_data_files, things_of, write_data_file
 
 
 @pytest.fixture
@@ -156,11 +157,37 @@ def test_an_ended_server_is_reported_at_once(checkout: Checkout) -> None:
     assert things_of(checkout.project, checkout.backend) == []
 
 
-def test_unfinished_data_is_made_anew_and_finished_data_never(checkout: Checkout) -> None:
-    """Data without the completion marker is rebuilt; with it, even data that cannot start is left as it is."""
+def test_unfinished_data_is_made_anew(checkout: Checkout) -> None:
+    """Data that a killed first start left behind, without the completion marker, is made anew by the next `up`."""
+    checkout.succeed("up")
+    checkout.succeed("down")
+    remove_data_files(checkout.project, checkout.backend, MARKER, "global/pg_filenode.map")
+    checkout.succeed("up")
+    assert checkout.query(Role.USER, "SELECT current_setting('cluster_name')") == [(checkout.project.id,)]
+
+
+def test_finished_data_is_never_made_anew(checkout: Checkout) -> None:
+    """Data that carries the marker stays as it is, even where the server cannot start on it."""
     checkout.succeed("up")
     checkout.query(Role.OWNER, "CREATE TABLE kept AS SELECT 42 AS value")
-    assert checkout.query(Role.OWNER, "SELECT value FROM kept") == [(42,)]
+    checkout.succeed("down")
+    remove_data_files(checkout.project, checkout.backend, "global/pg_control")
+    before = data_files(checkout.project, checkout.backend)
+    assert checkout.invoke("up").returncode == 4
+    assert before <= data_files(checkout.project, checkout.backend)
+
+
+def test_another_major_version_is_refused(checkout: Checkout) -> None:
+    """Data of another major version is refused before anything starts, and nothing of it is changed."""
+    checkout.succeed("up")
+    checkout.succeed("down")
+    write_data_file(checkout.project, checkout.backend, "PG_VERSION", "15")
+    before = data_files(checkout.project, checkout.backend)
+    done = checkout.invoke("up")
+    assert done.returncode == 4
+    assert "PostgreSQL 15" in done.stderr
+    assert checkout.status()["services"] == {}
+    assert data_files(checkout.project, checkout.backend) == before
 
 
 def test_once_data_lives_in_a_backend_no_other_is_started(checkout: Checkout) -> None:

@@ -1,0 +1,63 @@
+"""The command line: what it costs to start, and how it refuses."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from infra.settings import CHECKOUT
+
+HEAVY = ("alembic", "docker", "dotenv", "psycopg", "redis", "requests", "sqlalchemy", "structlog", "tenacity")
+
+
+def run_python(code: str) -> str:
+    """Run Python code in the checkout in a process of its own."""
+    return subprocess.run([sys.executable, "-c", code], cwd=CHECKOUT, check=True, capture_output=True, text=True).stdout
+
+
+@pytest.mark.parametrize("words", [["--list"], ["up", "--help"], ["migrate", "--help"]], ids=" ".join)
+def test_help_imports_nothing_heavy(words: list[str]) -> None:
+    """Neither the list of commands nor a command's help waits for a library that only a command's work needs."""
+    found = run_python(
+        "import sys\nfrom invoke.main import program\n"
+        f"try: program.run(['invoke', *{words!r}])\nexcept SystemExit: pass\n"
+        f"print('imported:', *(name for name in {HEAVY!r} if name in sys.modules))"
+    )
+    assert found.splitlines()[-1] == "imported:"
+
+
+@pytest.mark.parametrize(
+    ("environ", "code", "word"),
+    [
+        ({"STACK_BACKEND": "podman"}, 2, "STACK_BACKEND"),
+        ({"DATABASE_URL": "mysql://u:S3cret@h/d"}, 2, "DATABASE_URL"),
+        ({"DATABASE_URL": "postgresql://u:S3cret@h/d"}, 2, "DATABASE_URL"),
+        ({"STACK_BACKEND": "docker", "DOCKER_HOST": "unix:///nowhere/none.sock"}, 3, "DOCKER_HOST"),
+        ({"STACK_BACKEND": "docker", "DOCKER_HOST": "foo"}, 3, "DOCKER_HOST"),
+        ({"STACK_BACKEND": "docker", "DOCKER_HOST": "ssh://host"}, 3, "DOCKER_HOST"),
+        ({"DOCKER_HOST": "unix:///nowhere/none.sock"}, 3, "DOCKER_HOST"),
+    ],
+)
+def test_a_users_error_is_one_paragraph(copy: Path, environ: dict[str, str], code: int, word: str) -> None:
+    """What the user got wrong is one paragraph on stderr with the exit code of its kind, and no traceback or secret."""
+    done = subprocess.run(
+        [sys.executable, "-m", "invoke", "up"],
+        cwd=copy,
+        env={"PATH": "/usr/bin:/bin", "HOME": str(copy), "XDG_STATE_HOME": str(copy / "state")} | environ,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    said = [line for line in done.stderr.splitlines() if not line.startswith("wrote .env")]
+    assert (done.returncode, len(said)) == (code, 1)
+    assert word in said[0]
+    assert "S3cret" not in done.stderr + done.stdout
+
+
+def test_a_bad_line_in_env_is_named(copy: Path) -> None:
+    """A line of `.env` that is no setting ends `up` with its place, and leaves no stack behind."""
+    (copy / ".env").write_text("APP_ENV=development\nnonsense\n")
+    done = subprocess.run([sys.executable, "-m", "invoke", "up"], cwd=copy, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert f"{copy / '.env'}:2" in done.stderr

@@ -1,0 +1,125 @@
+"""The Docker plan, as data."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from infra.backend import Operation
+from infra.docker_backend.observe import Container, Observed
+from infra.docker_backend.plan import Verb, plan_down, plan_up
+from infra.spec import ContainerSpec, StackSpec
+from tests.unit.test_spec import declared
+
+POSTGRES, REDIS = "shop-12345678-postgres", "shop-12345678-redis"
+
+
+def container_of(spec: ContainerSpec) -> Container:
+    """Make the running container that `spec` declares."""
+    return Container(
+        id=f"id-{spec.service}",
+        name=spec.name,
+        service=spec.service,
+        config_hash=spec.config_hash,
+        image_id=f"image-{spec.service}",
+        image=spec.image,
+        running=True,
+        started=datetime(2026, 1, 1, tzinfo=UTC),
+        exit_code=0,
+        health="healthy",
+        port=spec.port,
+    )
+
+
+def as_declared(spec: StackSpec) -> Observed:
+    """Make what the engine holds when all is as declared."""
+    return Observed(
+        containers=tuple(container_of(container) for container in spec.containers),
+        volumes=frozenset({POSTGRES, REDIS}),
+        marked=frozenset({POSTGRES, REDIS}),
+        networks=("network-id",),
+        image_ids=tuple((container.image, f"image-{container.service}") for container in spec.containers),
+    )
+
+
+def steps(operations: tuple[Operation, ...]) -> list[tuple[str, str]]:
+    """Return what is done to what."""
+    return [(operation.verb, operation.target) for operation in operations]
+
+
+def test_nothing_is_made_into_everything() -> None:
+    """On an empty engine the plan makes network, volumes and containers, each before what needs it."""
+    assert steps(plan_up(declared(), Observed())) == [
+        (Verb.CREATE_NETWORK, "shop-12345678"),
+        (Verb.CREATE_VOLUME, POSTGRES),
+        (Verb.CREATE_CONTAINER, POSTGRES),
+        (Verb.START_CONTAINER, POSTGRES),
+        (Verb.CREATE_VOLUME, REDIS),
+        (Verb.CREATE_CONTAINER, REDIS),
+        (Verb.START_CONTAINER, REDIS),
+    ]
+
+
+def test_an_unchanged_stack_needs_nothing() -> None:
+    """Where all is as declared the plan is empty."""
+    assert plan_up(declared(), as_declared(declared())) == ()
+
+
+def test_a_stopped_container_is_started() -> None:
+    """A container that is as declared and stopped is started and not made anew."""
+    observed = as_declared(declared())
+    stopped = tuple(replace(c, running=c.service != "redis", exit_code=137) for c in observed.containers)
+    assert plan_up(declared(), replace(observed, containers=stopped)) == (
+        Operation(Verb.START_CONTAINER, REDIS, "it is stopped (exit code 137)"),
+    )
+
+
+def test_a_changed_declaration_keeps_the_volume() -> None:
+    """A changed container is set aside and replaced; no volume is touched."""
+    operations = plan_up(declared(POSTGRES_PORT="5433"), as_declared(declared()))
+    assert steps(operations) == [
+        (Verb.SET_ASIDE, "id-postgres"),
+        (Verb.CREATE_CONTAINER, POSTGRES),
+        (Verb.START_CONTAINER, POSTGRES),
+    ]
+
+
+def test_another_image_under_the_same_name_is_drift() -> None:
+    """A tag that means another image now asks for another container."""
+    observed = as_declared(declared())
+    operations = plan_up(declared(), replace(observed, image_ids=(("redis:7-alpine", "image-newer"),)))
+    assert [operation.cause for operation in operations][:1] == ["redis:7-alpine is another image now"]
+
+
+def test_unfinished_data_is_removed_with_its_container() -> None:
+    """Data whose first start was never finished goes, and only that."""
+    observed = as_declared(declared())
+    stopped = tuple(replace(c, running=False) for c in observed.containers)
+    operations = plan_up(declared(), replace(observed, containers=stopped, unborn=frozenset({POSTGRES})))
+    assert steps(operations) == [
+        (Verb.REMOVE_CONTAINER, "id-postgres"),
+        (Verb.REMOVE_VOLUME, POSTGRES),
+        (Verb.CREATE_VOLUME, POSTGRES),
+        (Verb.CREATE_CONTAINER, POSTGRES),
+        (Verb.START_CONTAINER, POSTGRES),
+        (Verb.START_CONTAINER, REDIS),
+    ]
+
+
+def test_what_an_interrupted_command_left_is_removed() -> None:
+    """A container of the project under another name than the declared one goes."""
+    observed = as_declared(declared())
+    left = replace(observed.containers[0], id="left", name=f"{POSTGRES}-set-aside", running=False)
+    operations = plan_up(declared(), replace(observed, containers=(*observed.containers, left)))
+    assert steps(operations) == [(Verb.REMOVE_CONTAINER, "left")]
+
+
+def test_down_keeps_the_volumes_unless_told() -> None:
+    """`down` stops what runs; everything goes only where the data is given up."""
+    observed = as_declared(declared())
+    assert steps(plan_down(observed, volumes=False)) == [
+        (Verb.STOP_CONTAINER, "id-postgres"),
+        (Verb.STOP_CONTAINER, "id-redis"),
+    ]
+    assert steps(plan_down(observed, volumes=True))[-2:] == [
+        (Verb.REMOVE_VOLUME, POSTGRES),
+        (Verb.REMOVE_VOLUME, REDIS),
+    ]
