@@ -13,6 +13,7 @@ from infra.endpoints import HOST
 from infra.spec import ContainerSpec, StackSpec
 
 SET_ASIDE_SUFFIX = "-set-aside"
+STOP_SECONDS = 30
 
 
 def apply_up(client: Client, spec: StackSpec, operations: Iterable[Operation], undo: ExitStack) -> None:
@@ -22,6 +23,7 @@ def apply_up(client: Client, spec: StackSpec, operations: Iterable[Operation], u
         EnvironmentFault: the engine refuses, as for a port that is taken.
     """
     declared = {container.name: container for container in spec.containers}
+    made: set[str] = set()
     for operation in operations:
         with explained(operation):
             match operation.verb:
@@ -38,22 +40,24 @@ def apply_up(client: Client, spec: StackSpec, operations: Iterable[Operation], u
                 case Verb.REMOVE_CONTAINER:
                     _remove_container(client, operation.target)
                 case Verb.CREATE_CONTAINER:
-                    made = create_container(client, spec, declared[operation.target])
-                    undo.callback(_quietly, _remove_container, client, made)
+                    create_container(client, spec, declared[operation.target])
+                    undo.callback(_quietly, _remove_container, client, operation.target)
+                    made.add(operation.target)
                 case Verb.START_CONTAINER:
                     client.start(operation.target)
-                    undo.callback(_quietly, client.stop, operation.target)
+                    if operation.target not in made:
+                        undo.callback(_quietly, client.stop, operation.target, timeout=STOP_SECONDS)
                 case _:
                     raise AssertionError(f"no step on the way up: {operation}")
 
 
-def apply_down(client: Client, operations: Iterable[Operation], stop_seconds: int) -> None:
+def apply_down(client: Client, operations: Iterable[Operation]) -> None:
     """Carry out the operations of `plan_down`; what is gone already is no error."""
     for operation in operations:
         with explained(operation), _gone_is_fine():
             match operation.verb:
                 case Verb.STOP_CONTAINER:
-                    client.stop(operation.target, timeout=stop_seconds)
+                    client.stop(operation.target, timeout=STOP_SECONDS)
                 case Verb.REMOVE_CONTAINER:
                     _remove_container(client, operation.target)
                 case Verb.REMOVE_NETWORK:
@@ -71,10 +75,9 @@ def drop_set_aside(client: Client, spec: StackSpec) -> None:
             _remove_container(client, container.name + SET_ASIDE_SUFFIX)
 
 
-def create_container(client: Client, spec: StackSpec, declared: ContainerSpec) -> str:
-    """Create (and do not start) a container as declared; return its id."""
-    made = client.create_container(**container_arguments(client, spec, declared), name=declared.name)
-    return str(made["Id"])
+def create_container(client: Client, spec: StackSpec, declared: ContainerSpec) -> None:
+    """Create (and do not start) a container as declared."""
+    client.create_container(**container_arguments(client, spec, declared), name=declared.name)
 
 
 def container_arguments(client: Client, spec: StackSpec, declared: ContainerSpec) -> dict[str, Any]:
@@ -112,7 +115,7 @@ def _set_aside(client: Client, container: str, undo: ExitStack) -> None:
     """Stop a container and move it out of the way of the one that replaces it, so that it can come back."""
     before = client.inspect_container(container)
     name = before["Name"].removeprefix("/")
-    client.stop(container)
+    client.stop(container, timeout=STOP_SECONDS)
     if before["State"]["Running"]:
         undo.callback(_quietly, client.start, container)
     client.rename(container, name + SET_ASIDE_SUFFIX)
@@ -130,9 +133,9 @@ def _gone_is_fine() -> AbstractContextManager[None]:
     return suppress(NotFound)
 
 
-def _quietly(action: Any, *arguments: Any) -> None:
+def _quietly(action: Any, *arguments: Any, **options: Any) -> None:
     """Take one step back; a step that fails must not keep the ones before it from being taken back."""
     from docker.errors import DockerException
 
     with suppress(DockerException):
-        action(*arguments)
+        action(*arguments, **options)

@@ -18,7 +18,6 @@ from infra.settings import BackendChoice
 from infra.spec import ContainerSpec, Project, Service, StackSpec
 from infra.volumes import MARKER, refuse_other_major
 
-_STOP_SECONDS = 30
 _LAST_WORDS = 15
 
 
@@ -121,7 +120,7 @@ class DockerBackend:
     def down(self, *, volumes: bool) -> tuple[Operation, ...]:
         """Stop the containers; with `volumes` remove everything of the project."""
         operations = plan_down(observe(self._client, self._project.id), volumes=volumes)
-        apply_down(self._client, operations, _STOP_SECONDS)
+        apply_down(self._client, operations)
         return operations
 
     def has_data(self) -> bool:

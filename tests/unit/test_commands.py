@@ -1,5 +1,7 @@
 """The command line: what it costs to start, and how it refuses."""
 
+import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -7,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from infra.settings import CHECKOUT
+from tests.fixtures.checkout import copy_project
 
 HEAVY = ("alembic", "docker", "dotenv", "psycopg", "redis", "requests", "sqlalchemy", "structlog", "tenacity")
 
@@ -61,3 +64,25 @@ def test_a_bad_line_in_env_is_named(copy: Path) -> None:
     done = subprocess.run([sys.executable, "-m", "invoke", "up"], cwd=copy, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert f"{copy / '.env'}:2" in done.stderr
+
+
+def test_the_tests_refuse_somebodys_database(tmp_path: Path) -> None:
+    """With DATABASE_URL set, pytest ends with exit code 2 and never connects to what the URL names."""
+    folder = copy_project(tmp_path / "copy", "tests")
+    with socket.socket() as somebodys:
+        somebodys.bind(("127.0.0.1", 0))
+        somebodys.listen()
+        somebodys.setblocking(False)
+        url = f"postgresql://app_user:S3cret@127.0.0.1:{somebodys.getsockname()[1]}/app"
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", "tests/integration"],
+            cwd=folder,
+            env=os.environ | {"DATABASE_URL": url},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        with pytest.raises(BlockingIOError):
+            somebodys.accept()
+    assert done.returncode == 2
+    assert "S3cret" not in done.stdout + done.stderr

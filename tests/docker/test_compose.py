@@ -1,0 +1,133 @@
+"""The compose file and the SDK read one declaration."""
+
+import json
+import os
+import subprocess
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pytest_docker.plugin import Services
+
+from infra.compose import compose_environment, render_compose
+from infra.docker_backend.backend import DockerBackend
+from infra.spec import PROJECT_LABEL, SERVICE_LABEL, Project, Service, StackSpec, build_stack
+from tests.fixtures.stack import make_settings, say
+from tests.fixtures.world import Engine, engine
+
+pytestmark = pytest.mark.usefixtures("docker")
+
+
+def compose(file: Path, spec: StackSpec, *words: str) -> str:
+    """Run `docker compose` on a rendered file."""
+    return subprocess.run(
+        ["docker", "compose", "--file", str(file), *words],
+        env=os.environ | compose_environment(spec),
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+
+
+@pytest.fixture
+def spec(tmp_path: Path) -> StackSpec:
+    """Declare a durable stack of a project that is nobody's, from the images that are here."""
+    declared = build_stack(make_settings(), Project.of(tmp_path, "compared")).on_ports(
+        {Service.POSTGRES: 45321, Service.REDIS: 45322}
+    )
+    return DockerBackend(declared.project).resolve(declared, {}, None, say)
+
+
+@pytest.fixture
+def compose_file(spec: StackSpec, tmp_path: Path) -> Path:
+    """Write the declaration as a compose file."""
+    path = tmp_path / "compose.json"
+    path.write_text(render_compose(spec))
+    return path
+
+
+def test_compose_accepts_the_file(spec: StackSpec, compose_file: Path) -> None:
+    """`docker compose config` reads the file and finds both services and their volumes."""
+    model = json.loads(compose(compose_file, spec, "config", "--format", "json"))
+    assert model["name"] == spec.project.id
+    assert set(model["services"]) == set(Service)
+    assert {volume["name"] for volume in model["volumes"].values()} == {c.volume for c in spec.containers}
+
+
+def made_by(client: Engine, project: Project) -> dict[str, dict[str, Any]]:
+    """Return what counts of each of a project's containers, as the engine tells it."""
+    found = {}
+    for listed in client.containers(all=True, filters={"label": f"{PROJECT_LABEL}={project.id}"}):
+        made = client.inspect_container(listed["Id"])
+        config, host = made["Config"], made["HostConfig"]
+        found[config["Labels"][SERVICE_LABEL]] = {
+            "name": made["Name"],
+            "image": made["Image"],
+            "command": config["Cmd"],
+            "environment": sorted(config["Env"]),
+            "health": {key: value for key, value in config["Healthcheck"].items() if value},
+            "labels": {key: value for key, value in config["Labels"].items() if key.startswith("groundwork.")},
+            "ports": host["PortBindings"],
+            "shm_size": host["ShmSize"],
+            "mounts": sorted((mount["Name"], mount["Destination"]) for mount in made["Mounts"]),
+            "stop_signal": config["StopSignal"],
+            "network": host["NetworkMode"],
+        }
+    return found
+
+
+def test_sdk_and_compose_make_the_same_containers(spec: StackSpec, compose_file: Path) -> None:
+    """Containers made by the SDK and by compose from one declaration do not differ in anything that is declared."""
+    backend = DockerBackend(spec.project)
+    with engine() as client:
+        try:
+            with ExitStack() as undo:
+                backend.up(spec, undo)
+                undo.pop_all()
+                by_sdk = made_by(client, spec.project)
+            backend.down(volumes=True)
+            compose(compose_file, spec, "create")
+            by_compose = made_by(client, spec.project)
+        finally:
+            backend.down(volumes=True)
+    assert set(by_sdk) == set(Service)
+    assert by_compose == by_sdk
+
+
+def test_a_stack_that_compose_made_is_as_declared(spec: StackSpec, compose_file: Path) -> None:
+    """After `docker compose up`, the plan of `invoke up` is empty, and data without our marker is not given up."""
+    backend = DockerBackend(spec.project)
+    try:
+        compose(compose_file, spec, "up", "--detach", "--wait")
+        assert backend.plan(spec) == ()
+        compose(compose_file, spec, "stop")
+        assert {operation.verb for operation in backend.plan(spec)} == {"start container"}
+    finally:
+        backend.down(volumes=True)
+
+
+def test_health_checks_pass(docker_services: Services, test_spec: StackSpec) -> None:
+    """Both services of the tests' stack are healthy in the engine's own eyes."""
+    assert docker_services
+    with engine() as client:
+        listed = client.containers(filters={"label": f"{PROJECT_LABEL}={test_spec.project.id}"})
+        states = [client.inspect_container(found["Id"])["State"]["Health"]["Status"] for found in listed]
+    assert states == ["healthy", "healthy"]
+
+
+def test_a_changed_image_tag_is_drift(spec: StackSpec) -> None:
+    """A stack whose declaration names another image plans to replace that container and no volume."""
+    backend = DockerBackend(spec.project)
+    try:
+        with ExitStack() as undo:
+            backend.up(spec, undo)
+            undo.pop_all()
+            changed = spec.with_images({Service.POSTGRES: spec.postgres.image, Service.REDIS: spec.postgres.image})
+            assert {o.verb for o in backend.plan(changed)} == {
+                "set aside container",
+                "create container",
+                "start container",
+            }
+    finally:
+        backend.down(volumes=True)
