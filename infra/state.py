@@ -18,11 +18,13 @@ from infra.errors import StackError
 from infra.settings import BackendChoice
 from infra.spec import Project, Service
 
+ROOT_STATE = Path("/var/lib/groundwork")
+
 
 def state_directory(project: Project) -> Path:
     """Return the folder that holds the state of `project`; it need not exist."""
     if os.geteuid() == 0:
-        return Path("/var/lib/groundwork") / project.id
+        return ROOT_STATE / project.id
     home = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
     return Path(home) / "groundwork" / project.id
 

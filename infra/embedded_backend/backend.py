@@ -21,7 +21,7 @@ from infra.embedded_backend.server import Launch
 from infra.errors import ServiceFailed
 from infra.settings import BackendChoice
 from infra.spec import Project, Service, StackSpec
-from infra.state import state_directory
+from infra.state import ROOT_STATE, state_directory
 from infra.volumes import MARKER
 
 _STRAY_SECONDS = 10
@@ -134,6 +134,8 @@ class EmbeddedBackend:
         _make_folder(self.folder)
         if self._account is None:
             return
+        if self.folder.parent == ROOT_STATE:
+            self.folder.parent.chmod(0o755)
         if not self._bin.exists():
             _make_folder(self._bin)
             undo.callback(shutil.rmtree, self._bin, ignore_errors=True)

@@ -115,6 +115,8 @@ def place(programs: Programs, folder: Path) -> None:
             if source.exists():
                 goal = draft / source.relative_to(package.parent)
                 shutil.copytree(source, goal, symlinks=True, ignore=_NOT_NEEDED, copy_function=_copy_for_all)
+        for copied in (draft, *draft.rglob("*/")):
+            copied.chmod(0o755)
         draft.rename(home)
     if not Path(target.redis).exists():
         _copy_for_all(programs.redis, target.redis)

@@ -5,8 +5,8 @@ import os
 import pwd
 import signal
 import subprocess
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -60,7 +60,7 @@ def spawn(
 
     It gets no variable of this process's environment but the PATH, so that no secret goes along.
     """
-    with log.open("ab") as output:
+    with log.open("ab") as output, _explained(command):
         process = subprocess.Popen(
             command,
             cwd=directory,
@@ -89,12 +89,23 @@ def run(command: Sequence[str], directory: Path, account: Account | None) -> Non
     Raises:
         StackError: it failed; the message holds its last line.
     """
-    done = subprocess.run(
-        command, cwd=directory, capture_output=True, text=True, env=_environment(), check=False, **run_as(account)
-    )
+    with _explained(command):
+        done = subprocess.run(
+            command, cwd=directory, capture_output=True, text=True, env=_environment(), check=False, **run_as(account)
+        )
     if done.returncode != 0:
         words = (done.stderr or done.stdout).strip().splitlines() or ["it said nothing"]
         raise StackError(f"{Path(command[0]).name} failed with exit code {done.returncode}: {words[-1]}")
+
+
+@contextmanager
+def _explained(command: Sequence[str]) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StackError(
+            f"{command[0]} cannot be run: {error.strerror}. Install the project anew, or look at that file's rights."
+        ) from None
 
 
 def _environment() -> Mapping[str, str]:
