@@ -1,4 +1,4 @@
-"""Start, recognise and stop the servers' processes. Never by name: a process is ours when it works in our folder."""
+"""Start, recognise and stop the servers' processes, never by name: a process is ours when it works in our folder."""
 
 import json
 import os
@@ -127,13 +127,18 @@ def noted(path: Path) -> Started | None:
 
 
 def find(pid: int, directory: Path) -> psutil.Process | None:
-    """Return the process with this id if it lives and works in `directory`; ids are used again, folders are not."""
+    """Return the process with this id if it lives and works in `directory`; ids are used again, folders are not.
+
+    The folder is among a server's arguments, which everybody may read, and is what the server's own children work in,
+    which root may not see inside a container.
+    """
     try:
         process = psutil.Process(pid)
-        ours = process.status() != psutil.STATUS_ZOMBIE and Path(process.cwd()) == directory
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return None
+        return process if str(directory) in process.cmdline() or process.cwd() == str(directory) else None
     except psutil.Error:
         return None
-    return process if ours else None
 
 
 def started_at(process: psutil.Process) -> datetime:

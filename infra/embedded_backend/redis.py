@@ -16,13 +16,14 @@ def launch(spec: RedisSpec, program: str, directory: Path) -> Launch:
         *spec.directives,
         ("bind", HOST),
         ("port", str(spec.port)),
-        ("dir", str(directory)),
         ("daemonize", "no"),
+        ("set-proc-title", "no"),
     )
     return Launch(
         service=Service.REDIS,
         directory=directory,
-        command=(program, "-"),
+        # The folder is an argument and the title stays as it is, since that is how the process is recognised.
+        command=(program, "--dir", str(directory), "-"),
         config="".join(f"{name} {quoted(value)}\n" for name, value in directives),
         password_line=Secret(f"requirepass {quoted(spec.password.reveal())}\n"),
         port=spec.port,
