@@ -20,7 +20,8 @@ from infra.spec import Project, Service
 from schema.errors import SchemaError
 
 if TYPE_CHECKING:
-    from infra.stack import Preparation, Stack
+    from infra.readiness import Preparation
+    from infra.stack import Stack
     from infra.urls import DatabaseUrl
 
 Command = TypeVar("Command", bound=Callable[..., None])
@@ -60,7 +61,7 @@ def _project() -> Project:
 
 
 def _preparation() -> "Preparation":
-    from infra.stack import Preparation
+    from infra.readiness import Preparation
 
     def prepare(admin: "DatabaseUrl", settings: Settings) -> None:
         from schema import roles

@@ -1,6 +1,6 @@
 """What the stack asks of a backend, and the little in which the two may differ."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -76,6 +76,15 @@ class Backend(Protocol):
 
     def plan(self, spec: StackSpec) -> tuple[Operation, ...]:
         """Return what `up` would do, without doing it."""
+
+    def administer(self, spec: StackSpec, statements: Sequence[str], known_users: Sequence[str]) -> None:
+        """Run statements in PostgreSQL as a superuser without a password, from inside, where none is asked for.
+
+        `known_users` are superusers that the data may know, the likeliest first. A statement is one line.
+
+        Raises:
+            StackError: nobody could run them.
+        """
 
     def down(self, *, volumes: bool) -> tuple[Operation, ...]:
         """Stop the servers; with `volumes` remove their data as well."""

@@ -8,6 +8,7 @@
     └── StackError          4   the stack or its data is not what it should be
         ├── StartTimeout            not ready before the deadline
         └── ServiceFailed           a server ended, or refused for good
+            └── CredentialsRefused      it knows another password, or not this role or database
 
 Each message is one paragraph that says what, where and what next. No message holds a secret.
 """
@@ -63,3 +64,7 @@ class StartTimeout(StackError):
 
 class ServiceFailed(StackError):
     """A server ended, or refused in a way that waiting does not heal."""
+
+
+class CredentialsRefused(ServiceFailed):
+    """A server that serves does not know this password, role or database."""

@@ -9,6 +9,11 @@ from infra.errors import EnvironmentFault
 from infra.spec import STANDARD_PORT, Service, StackSpec
 
 
+def spec_ports(spec: StackSpec) -> dict[Service, int]:
+    """Return the ports of a spec whose ports were chosen."""
+    return {service: port for service in Service if (port := spec.port(service)) is not None}
+
+
 def choose_ports(
     spec: StackSpec, remembered: Mapping[Service, int], running: Mapping[Service, Server], say: Say
 ) -> dict[Service, int]:

@@ -4,7 +4,7 @@ SQLSTATE classes: PostgreSQL manual, Appendix A. 57P03 is sent while the server 
 """
 
 from infra.endpoints import HOST
-from infra.errors import ServiceFailed
+from infra.errors import CredentialsRefused, ServiceFailed
 from infra.secret import Secret
 from infra.spec import POSTGRES_MAJOR, REDIS_MAJOR
 from infra.urls import DatabaseUrl
@@ -22,7 +22,8 @@ def probe_postgres(url: DatabaseUrl, cluster_name: str) -> None:
 
     Raises:
         NotReady: nobody answers yet, or the server is starting.
-        ServiceFailed: the server refuses for good, or is another stack's.
+        CredentialsRefused: the server does not know this password, role or database.
+        ServiceFailed: it is another stack's, or another version.
     """
     import psycopg
 
@@ -35,7 +36,7 @@ def probe_postgres(url: DatabaseUrl, cluster_name: str) -> None:
         message = " ".join(str(error).split())
         if _heals(error):
             raise NotReady(f"PostgreSQL at {url.host}:{url.port}: {message}") from None
-        raise ServiceFailed(
+        raise CredentialsRefused(
             f"PostgreSQL at {url.host}:{url.port} refuses {url.user} on database {url.database}: {message}. "
             "If .env changed since the data was made, put the former value back."
         ) from None

@@ -1,25 +1,17 @@
 """Bring the stack up and down and say how it is: the only orchestration, over whichever backend serves."""
 
-import hashlib
 import shutil
-import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from datetime import timedelta
-from pathlib import Path
 
 from infra.backend import Backend, Operation, Say, Server
-from infra.endpoints import admin_url, role_url
 from infra.errors import EngineUnavailable, ImageUnavailable, StackError
-from infra.ports import choose_ports
-from infra.settings import BackendChoice, Role, Settings
+from infra.ports import choose_ports, spec_ports
+from infra.readiness import Preparation, Readiness, fingerprint
+from infra.settings import BackendChoice, Settings
 from infra.spec import Project, Service, StackSpec, build_stack
 from infra.state import Record, forget, project_lock, state_directory
-from infra.urls import DatabaseUrl
-
-Prepare = Callable[[DatabaseUrl, Settings], None]
-_LOG_LINES = 15
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,17 +27,6 @@ class Stack:
     def ports(self) -> dict[Service, int]:
         """The port of each server that runs."""
         return {service: server.port for service, server in self.servers.items()}
-
-
-@dataclass(frozen=True, slots=True)
-class Preparation:
-    """What makes the database ready for the product's roles.
-
-    `code` is the file that holds it: when it changes, what it prepared needs preparing again.
-    """
-
-    run: Prepare
-    code: Path
 
 
 def up(settings: Settings, project: Project, prepare: Preparation, say: Say, *, durable: bool = True) -> Stack:
@@ -64,14 +45,25 @@ def up(settings: Settings, project: Project, prepare: Preparation, say: Say, *, 
         backend, spec = _choose(settings, declared, record, say)
         spec = spec.on_ports(choose_ports(spec, record.ports if record else {}, backend.servers(), say))
         operations = backend.up(spec, undo)
-        if operations or record is None or record.proven != _proof(backend.servers(), settings, prepare):
-            _prove(backend, spec, settings, prepare)
+        if operations or record is None or record.proven != fingerprint(backend.servers(), settings, prepare):
+            superuser = record.superuser if record else ""
+            Readiness(backend, spec, settings, prepare, superuser, say).prove()
             backend.confirm(spec)
-            images = {declared.service: declared.image for declared in spec.containers}
-            proven = _proof(backend.servers(), settings, prepare)
-            Record(backend.choice, project.path, spec_ports(spec), proven, images).save(project)
+            _remember(backend, spec, fingerprint(backend.servers(), settings, prepare))
         undo.pop_all()
     return Stack(project, backend.choice, backend.servers(), operations)
+
+
+def _remember(backend: Backend, spec: StackSpec, proven: dict[Service, str]) -> None:
+    images = {declared.service: declared.image for declared in spec.containers}
+    Record(
+        backend=backend.choice,
+        path=spec.project.path,
+        ports=spec_ports(spec),
+        proven=proven,
+        images=images,
+        superuser=spec.postgres.user,
+    ).save(spec.project)
 
 
 def down(project: Project, say: Say, *, volumes: bool = False) -> Stack:
@@ -94,11 +86,6 @@ def status(project: Project) -> Stack:
     if record is None:
         return Stack(project, None, {})
     return Stack(project, record.backend, _make(record.backend, project).servers())
-
-
-def spec_ports(spec: StackSpec) -> dict[Service, int]:
-    """Return the ports of a spec whose ports were chosen."""
-    return {service: port for service in Service if (port := spec.port(service)) is not None}
 
 
 def _choose(settings: Settings, spec: StackSpec, record: Record | None, say: Say) -> tuple[Backend, StackSpec]:
@@ -167,38 +154,3 @@ def _existing(project: Project) -> Iterable[Backend]:
     except EngineUnavailable as error:
         if not error.absent:
             raise
-
-
-def _proof(servers: Mapping[Service, Server], settings: Settings, prepare: Preparation) -> dict[Service, str]:
-    """Name what a proof is good for: this start of each server, these passwords, this way of preparing it."""
-    common = hashlib.sha256(prepare.code.read_bytes())
-    for secret in (settings.postgres_password, settings.redis_password, *map(settings.role_password, Role)):
-        common.update(secret.reveal().encode() + b"\0")
-    return {
-        service: hashlib.sha256(common.digest() + server.incarnation.encode()).hexdigest()
-        for service, server in servers.items()
-    }
-
-
-def _prove(backend: Backend, spec: StackSpec, settings: Settings, prepare: Preparation) -> None:
-    """Wait until PostgreSQL serves the application's role on its database, and Redis its password."""
-    from infra.probes import probe_postgres, probe_redis
-    from infra.waiting import wait_until_ready
-
-    ends = time.monotonic() + spec.start_timeout.total_seconds()
-    ports, cluster = spec_ports(spec), spec.project.id
-    admin, user = admin_url(settings, ports), role_url(settings, ports, Role.USER)
-
-    def wait(service: Service, probe: Callable[[], None]) -> None:
-        try:
-            wait_until_ready(
-                probe, lambda: backend.still_alive(service), timedelta(seconds=max(0.0, ends - time.monotonic()))
-            )
-        except StackError as error:
-            error.add_note("\n".join((f"Last lines of the {service} log:", *backend.logs(service, _LOG_LINES))))
-            raise
-
-    wait(Service.POSTGRES, lambda: probe_postgres(admin, cluster))
-    prepare.run(admin, settings)
-    wait(Service.POSTGRES, lambda: probe_postgres(user, cluster))
-    wait(Service.REDIS, lambda: probe_redis(ports[Service.REDIS], settings.redis_password))

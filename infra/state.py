@@ -42,6 +42,7 @@ class Record:
     ports: dict[Service, int]
     proven: dict[Service, str] = field(default_factory=dict)
     images: dict[Service, str] = field(default_factory=dict)
+    superuser: str = ""
 
     @classmethod
     def load(cls, project: Project) -> "Record | None":
@@ -59,6 +60,7 @@ class Record:
                 ports={Service(name): int(port) for name, port in stored["ports"].items()},
                 proven={Service(name): proof for name, proof in stored["proven"].items()},
                 images={Service(name): image for name, image in stored["images"].items()},
+                superuser=stored["superuser"],
             )
         except FileNotFoundError:
             return None

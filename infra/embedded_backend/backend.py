@@ -5,7 +5,7 @@ import shutil
 import signal
 import subprocess
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from datetime import timedelta
@@ -20,7 +20,7 @@ from infra.embedded_backend.plan import Observed, Verb, plan_up
 from infra.embedded_backend.server import Launch
 from infra.errors import ServiceFailed
 from infra.settings import BackendChoice
-from infra.spec import Project, Service, StackSpec
+from infra.spec import MAINTENANCE_DATABASE, Project, Service, StackSpec
 from infra.state import ROOT_STATE, state_directory
 from infra.volumes import MARKER
 
@@ -94,6 +94,14 @@ class EmbeddedBackend:
     def confirm(self, spec: StackSpec) -> None:  # noqa: ARG002 - the protocol's signature
         """Mark the data as complete."""
         (self._directory(Service.POSTGRES) / MARKER).touch()
+
+    def administer(self, spec: StackSpec, statements: Sequence[str], known_users: Sequence[str]) -> None:  # noqa: ARG002 - single-user mode asks for no user
+        """Run statements in single-user mode (PostgreSQL manual, postgres(1)); the server starts anew."""
+        launch = self._launches(spec, self._programs(find_programs()))[0]
+        self._stop(Service.POSTGRES)
+        words = (launch.command[0], "--single", *launch.command[1:], MAINTENANCE_DATABASE)
+        process.run(words, launch.directory, self._account, text="".join(f"{line}\n" for line in statements))
+        self._start(launch, ExitStack())
 
     def down(self, *, volumes: bool) -> tuple[Operation, ...]:
         """Stop the servers; with `volumes` remove their data, logs and programs as well."""

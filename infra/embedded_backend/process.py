@@ -83,15 +83,22 @@ def run_as(account: Account | None) -> dict[str, Any]:
     return {} if account is None else {"user": account.uid, "group": account.gid, "extra_groups": []}
 
 
-def run(command: Sequence[str], directory: Path, account: Account | None) -> None:
-    """Run a program to its end.
+def run(command: Sequence[str], directory: Path, account: Account | None, *, text: str = "") -> None:
+    """Run a program to its end, with `text` on its standard input.
 
     Raises:
         StackError: it failed; the message holds its last line.
     """
     with _explained(command):
         done = subprocess.run(
-            command, cwd=directory, capture_output=True, text=True, env=_environment(), check=False, **run_as(account)
+            command,
+            cwd=directory,
+            input=text,
+            capture_output=True,
+            text=True,
+            env=_environment(),
+            check=False,
+            **run_as(account),
         )
     if done.returncode != 0:
         words = (done.stderr or done.stdout).strip().splitlines() or ["it said nothing"]

@@ -12,6 +12,7 @@ from infra.state import state_directory
 from infra.volumes import MARKER
 from tests.fixtures.checkout import Checkout, MakeCheckout
 from tests.fixtures.world import data_files, remove_data_files, things_of, write_data_file
+from tests.unit.test_settings import NASTY
 
 
 @pytest.fixture
@@ -233,3 +234,20 @@ def test_a_role_that_was_changed_by_hand_is_put_right(checkout: Checkout) -> Non
     checkout.succeed("down")
     checkout.succeed("up")
     assert checkout.query(Role.USER, "SELECT rolsuper FROM pg_roles WHERE rolname = 'app_user'") == [(False,)]
+
+
+@pytest.mark.parametrize("running", [True, False], ids=["running", "stopped"])
+def test_changed_passwords_are_taught_to_the_data(checkout: Checkout, running: bool) -> None:
+    """Whatever password and superuser `.env` names now, the next `up` puts them in force; rows stay, old ones end."""
+    checkout.succeed("up")
+    checkout.query(Role.OWNER, "CREATE TABLE kept AS SELECT 42 AS value")
+    former = checkout.url(Role.USER)
+    if not running:
+        checkout.succeed("down")
+    keys = ("POSTGRES", "APP_OWNER", "APP_USER", "APP_MAINTENANCE", "REDIS")
+    checkout.environ |= {f"{key}_PASSWORD": f"{NASTY} {key}" for key in keys} | {"POSTGRES_USER": "bob"}
+    checkout.succeed("up")
+    assert checkout.query(Role.OWNER, "SELECT value FROM kept") == [(42,)]
+    assert checkout.redis().ping()
+    with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+        psycopg.connect(former.libpq())

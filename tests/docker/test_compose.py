@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pytest_docker.plugin import Services
 
 from infra.compose import compose_environment, render_compose
 from infra.docker_backend.backend import DockerBackend
@@ -107,9 +106,9 @@ def test_a_stack_that_compose_made_is_as_declared(spec: StackSpec, compose_file:
         backend.down(volumes=True)
 
 
-def test_health_checks_pass(docker_services: Services, test_spec: StackSpec) -> None:
+@pytest.mark.usefixtures("docker_services")
+def test_health_checks_pass(test_spec: StackSpec) -> None:
     """Both services of the tests' stack are healthy in the engine's own eyes."""
-    assert docker_services
     with engine() as client:
         listed = client.containers(filters={"label": f"{PROJECT_LABEL}={test_spec.project.id}"})
         states = [client.inspect_container(found["Id"])["State"]["Health"]["Status"] for found in listed]

@@ -1,0 +1,93 @@
+"""Prove that a stack serves, and name what a proof is good for."""
+
+import hashlib
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from infra.backend import Backend, Say, Server
+from infra.endpoints import admin_url, role_url
+from infra.errors import CredentialsRefused, StackError
+from infra.ports import spec_ports
+from infra.settings import Role, Settings
+from infra.spec import Service, StackSpec
+from infra.urls import DatabaseUrl
+
+_LOG_LINES = 15
+
+
+@dataclass(frozen=True, slots=True)
+class Preparation:
+    """What makes the database ready for the product's roles.
+
+    `code` is the file that holds it: when it changes, what it prepared needs preparing again.
+    """
+
+    run: Callable[[DatabaseUrl, Settings], None]
+    code: Path
+
+
+def fingerprint(servers: Mapping[Service, Server], settings: Settings, prepare: Preparation) -> dict[Service, str]:
+    """Name what a proof is good for: this start of each server, these passwords, this way of preparing it."""
+    common = hashlib.sha256(prepare.code.read_bytes())
+    for secret in (settings.postgres_password, settings.redis_password, *map(settings.role_password, Role)):
+        common.update(secret.reveal().encode() + b"\0")
+    return {
+        service: hashlib.sha256(common.digest() + server.incarnation.encode()).hexdigest()
+        for service, server in servers.items()
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """One proof of a stack that was just brought up. `former_superuser` is whom the data knew last, or empty."""
+
+    backend: Backend
+    spec: StackSpec
+    settings: Settings
+    prepare: Preparation
+    former_superuser: str
+    say: Say
+
+    def prove(self) -> None:
+        """Wait until PostgreSQL serves the application's role on its database, and Redis its password.
+
+        Raises:
+            StackError: a server ended, refused, or was not ready within the spec's start timeout. Its last log lines
+                are in the error's notes.
+        """
+        from infra.probes import probe_postgres, probe_redis
+
+        ends = time.monotonic() + self.spec.start_timeout.total_seconds()
+        ports, cluster = spec_ports(self.spec), self.spec.project.id
+        admin, user = admin_url(self.settings, ports), role_url(self.settings, ports, Role.USER)
+        try:
+            self._wait(Service.POSTGRES, lambda: probe_postgres(admin, cluster), ends)
+        except CredentialsRefused:
+            self._teach(admin)
+            self._wait(Service.POSTGRES, lambda: probe_postgres(admin, cluster), ends)
+        self.prepare.run(admin, self.settings)
+        self._wait(Service.POSTGRES, lambda: probe_postgres(user, cluster), ends)
+        self._wait(Service.REDIS, lambda: probe_redis(ports[Service.REDIS], self.settings.redis_password), ends)
+
+    def _teach(self, admin: DatabaseUrl) -> None:
+        """Give the data the superuser and password of the settings: they are what the user means."""
+        from infra.superuser import statements_for
+
+        self.say(f"the data knows another superuser or password than .env; giving it those of .env ({admin.user})")
+        known = dict.fromkeys(filter(None, (self.former_superuser, admin.user, "postgres")))
+        self.backend.administer(self.spec, statements_for(admin), tuple(known))
+
+    def _wait(self, service: Service, probe: Callable[[], None], ends: float) -> None:
+        from infra.waiting import wait_until_ready
+
+        left = timedelta(seconds=max(0.0, ends - time.monotonic()))
+        try:
+            wait_until_ready(probe, lambda: self.backend.still_alive(service), left)
+        except CredentialsRefused:
+            raise
+        except StackError as error:
+            error.add_note("\n".join((f"Last lines of the {service} log:", *self.backend.logs(service, _LOG_LINES))))
+            raise

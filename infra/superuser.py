@@ -1,0 +1,32 @@
+"""Teach existing data the superuser and the password that the settings name."""
+
+from infra.urls import DatabaseUrl
+
+
+def statements_for(admin: DatabaseUrl) -> list[str]:
+    """Return statements, a line each, after which `admin` can log in as a superuser.
+
+    They hold a SCRAM verifier and not the password, so that no log of the server can show it (PostgreSQL manual,
+    34.11: PQencryptPasswordConn).
+    """
+    name = '"' + admin.user.replace('"', '""') + '"'
+    literal = "'" + admin.user.replace("'", "''") + "'"
+    missing = f"NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = {literal})"
+    rights = "SUPERUSER CREATEDB CREATEROLE REPLICATION BYPASSRLS LOGIN"
+    return [
+        f"DO $do$ BEGIN IF {missing} THEN CREATE ROLE {name}; END IF; END $do$;",
+        f"ALTER ROLE {name} WITH {rights} PASSWORD '{_verifier(admin)}';",
+    ]
+
+
+def _verifier(admin: DatabaseUrl) -> str:
+    from psycopg import pq
+
+    # libpq asks for a connection object here, but with the algorithm given never for a connection.
+    connection = pq.PGconn.connect_start(b"hostaddr=127.0.0.1 port=1")
+    try:
+        return connection.encrypt_password(
+            admin.password.reveal().encode(), admin.user.encode(), b"scram-sha-256"
+        ).decode()
+    finally:
+        connection.finish()
