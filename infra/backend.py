@@ -71,8 +71,11 @@ class Backend(Protocol):
             ServiceFailed: it ended; the message holds its own last lines.
         """
 
-    def confirm(self, spec: StackSpec) -> None:
-        """Mark the data as complete, once the stack was ready for the first time."""
+    def confirm(self, spec: StackSpec) -> str:
+        """Mark the data as complete, once the stack was ready, and let go of what was replaced.
+
+        Returns what names that data, to be given to the backend the next time: it need not be looked into then.
+        """
 
     def plan(self, spec: StackSpec) -> tuple[Operation, ...]:
         """Return what `up` would do, without doing it."""

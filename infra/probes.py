@@ -3,6 +3,9 @@
 SQLSTATE classes: PostgreSQL manual, Appendix A. 57P03 is sent while the server starts, stops or recovers.
 """
 
+import re
+import socket
+
 from infra.endpoints import HOST
 from infra.errors import CredentialsRefused, ServiceFailed
 from infra.secret import Secret
@@ -64,24 +67,34 @@ def _heals(error: Exception) -> bool:
 def probe_redis(port: int, password: Secret) -> None:
     """Send an authenticated PING to 127.0.0.1:`port`.
 
+    Three commands of the protocol (RESP2) over a socket: importing a client library costs a hundred times more.
+
     Raises:
         NotReady: nobody answers yet, or the server is loading its data.
-        ServiceFailed: the password is refused, or the server is too old.
+        CredentialsRefused: the password is refused.
+        ServiceFailed: the server is too old.
     """
-    import redis
-
-    client = redis.Redis(HOST, port, password=password.reveal(), socket_timeout=_ATTEMPT_SECONDS)
+    where = f"Redis at {HOST}:{port}"
     try:
-        client.ping()
-        version = str(client.info("server")["redis_version"])
-    except redis.AuthenticationError:
-        raise ServiceFailed(
-            f"Redis at {HOST}:{port} refuses the password. Another Redis answers there, or REDIS_PASSWORD changed: "
-            "`invoke down` and `invoke up` start it with the new one."
-        ) from None
-    except redis.RedisError as error:
-        raise NotReady(f"Redis at {HOST}:{port}: {' '.join(str(error).split())}") from None
-    finally:
-        client.close()
-    if int(version.partition(".")[0]) < REDIS_MAJOR:
-        raise ServiceFailed(f"Redis at {HOST}:{port} is version {version}; {REDIS_MAJOR} or later is needed.")
+        with socket.create_connection((HOST, port), timeout=_ATTEMPT_SECONDS) as connection:
+            connection.sendall(_command("AUTH", password.reveal()) + _command("PING") + _command("INFO", "server"))
+            answers = connection.makefile("rb")
+            authenticated, ping = answers.readline().strip(), answers.readline().strip()
+            info = answers.read(int(answers.readline()[1:])) if ping == b"+PONG" else b""
+    except (OSError, ValueError) as error:
+        raise NotReady(f"{where}: {error}") from None
+    if authenticated.startswith((b"-WRONGPASS", b"-ERR")):
+        raise CredentialsRefused(
+            f"{where} refuses the password of REDIS_PASSWORD: another Redis answers there. Stop it, or set REDIS_PORT "
+            "to a free port."
+        )
+    version = re.search(rb"redis_version:(\d+)", info)
+    if version is None:
+        raise NotReady(f"{where}: {(ping or authenticated).decode(errors='replace') or 'it closed the connection'}")
+    if int(version[1]) < REDIS_MAJOR:
+        raise ServiceFailed(f"{where} is version {version[1].decode()}; {REDIS_MAJOR} or later is needed.")
+
+
+def _command(*words: str) -> bytes:
+    encoded = [word.encode() for word in words]
+    return b"*%d\r\n" % len(encoded) + b"".join(b"$%d\r\n%s\r\n" % (len(word), word) for word in encoded)

@@ -48,13 +48,13 @@ def up(settings: Settings, project: Project, prepare: Preparation, say: Say, *, 
         if operations or record is None or record.proven != fingerprint(backend.servers(), settings, prepare):
             superuser = record.superuser if record else ""
             Readiness(backend, spec, settings, prepare, superuser, say).prove()
-            backend.confirm(spec)
-            _remember(backend, spec, fingerprint(backend.servers(), settings, prepare))
+            data = backend.confirm(spec)
+            _remember(backend, spec, fingerprint(backend.servers(), settings, prepare), data)
         undo.pop_all()
     return Stack(project, backend.choice, backend.servers(), operations)
 
 
-def _remember(backend: Backend, spec: StackSpec, proven: dict[Service, str]) -> None:
+def _remember(backend: Backend, spec: StackSpec, proven: dict[Service, str], data: str) -> None:
     images = {declared.service: declared.image for declared in spec.containers}
     Record(
         backend=backend.choice,
@@ -63,6 +63,7 @@ def _remember(backend: Backend, spec: StackSpec, proven: dict[Service, str]) -> 
         proven=proven,
         images=images,
         superuser=spec.postgres.user,
+        data=data,
     ).save(spec.project)
 
 
@@ -99,7 +100,7 @@ def _choose(settings: Settings, spec: StackSpec, record: Record | None, say: Say
     if record is not None and record.backend is not choice:
         _refuse_a_second_home(record, choice, spec.project)
     if choice is not BackendChoice.AUTO:
-        backend = _make(choice, spec.project, durable=spec.durable)
+        backend = _make(choice, spec.project, durable=spec.durable, known_data=record.data if record else "")
         return backend, backend.resolve(spec, known, None, say)
     try:
         backend = _make(BackendChoice.DOCKER, spec.project)
@@ -125,7 +126,7 @@ def _refuse_a_second_home(record: Record, choice: BackendChoice, project: Projec
         )
 
 
-def _make(choice: BackendChoice, project: Project, *, durable: bool = True) -> Backend:
+def _make(choice: BackendChoice, project: Project, *, durable: bool = True, known_data: str = "") -> Backend:
     """Connect to a backend; its library is imported here and not before."""
     try:
         if choice is BackendChoice.EMBEDDED:
@@ -134,7 +135,7 @@ def _make(choice: BackendChoice, project: Project, *, durable: bool = True) -> B
             return EmbeddedBackend(project, durable=durable)
         from infra.docker_backend.backend import DockerBackend
 
-        return DockerBackend(project)
+        return DockerBackend(project, known_data)
     except ModuleNotFoundError as error:
         if error.name not in {"docker", "psutil"}:
             raise

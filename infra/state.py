@@ -34,7 +34,8 @@ class Record:
     """What the last successful `up` left behind.
 
     `proven` holds, for each service, which start of which server was proven to serve, and with which configuration; a
-    server that is still the same needs no new proof.
+    server that is still the same needs no new proof. `data` names the data that was complete then, and `superuser`
+    whom it knew.
     """
 
     backend: BackendChoice
@@ -43,6 +44,7 @@ class Record:
     proven: dict[Service, str] = field(default_factory=dict)
     images: dict[Service, str] = field(default_factory=dict)
     superuser: str = ""
+    data: str = ""
 
     @classmethod
     def load(cls, project: Project) -> "Record | None":
@@ -60,7 +62,8 @@ class Record:
                 ports={Service(name): int(port) for name, port in stored["ports"].items()},
                 proven={Service(name): proof for name, proof in stored["proven"].items()},
                 images={Service(name): image for name, image in stored["images"].items()},
-                superuser=stored["superuser"],
+                superuser=stored.get("superuser", ""),
+                data=stored.get("data", ""),
             )
         except FileNotFoundError:
             return None

@@ -26,14 +26,17 @@ class DockerBackend:
 
     choice = BackendChoice.DOCKER
 
-    def __init__(self, project: Project) -> None:
-        """Connect to the engine.
+    def __init__(self, project: Project, known_data: str = "") -> None:
+        """Connect to the engine. `known_data` names the data that was complete when it last served.
 
         Raises:
             EngineUnavailable: no engine answers.
         """
         self._project = project
+        self._known_data = known_data
         self._client: Client = connect(find_endpoint())
+        self._seen: Observed | None = None
+        self._image_ids: dict[str, str | None] = {}
 
     def resolve(self, spec: StackSpec, known: Mapping[Service, str], deadline: timedelta | None, say: Say) -> StackSpec:
         """Return `spec` with images that are on this machine; pull what is missing."""
@@ -46,14 +49,21 @@ class DockerBackend:
 
     def _image(self, wanted: str, known: str | None, deadline: timedelta | None, say: Say) -> str:
         """Choose the image for `wanted`; the stand-in that served last time spares another try to pull."""
-        stand_in = stand_in_of(wanted)
-        if known is not None and known == stand_in and images.image_id(self._client, wanted) is None:
+        if known is not None and known == stand_in_of(wanted) and self._image_id(wanted) is None:
             wanted = known
-        return images.obtain(self._client, wanted, deadline, say)
+        if self._image_id(wanted) is None:
+            wanted = images.obtain(self._client, wanted, deadline, say)
+            self._image_ids.clear()
+        return wanted
+
+    def _image_id(self, reference: str) -> str | None:
+        if reference not in self._image_ids:
+            self._image_ids[reference] = images.image_id(self._client, reference)
+        return self._image_ids[reference]
 
     def servers(self) -> dict[Service, Server]:
         """Return the project's running containers."""
-        running = [c for c in observe(self._client, self._project.id).containers if c.running]
+        running = [c for c in self._observe().containers if c.running]
         return {
             container.service: Server(
                 service=container.service,
@@ -65,10 +75,18 @@ class DockerBackend:
             for container in sorted(running, key=lambda container: list(Service).index(container.service))
         }
 
+    def _observe(self) -> Observed:
+        """Ask the engine once, until something was changed."""
+        if self._seen is None:
+            self._seen = observe(self._client, self._project.id)
+        return self._seen
+
     def up(self, spec: StackSpec, undo: ExitStack) -> tuple[Operation, ...]:
         """Bring the containers to what `spec` declares."""
         operations = self.plan(spec)
-        apply_up(self._client, spec, operations, undo)
+        if operations:
+            self._seen = None
+            apply_up(self._client, spec, operations, undo)
         return operations
 
     def plan(self, spec: StackSpec) -> tuple[Operation, ...]:
@@ -77,8 +95,8 @@ class DockerBackend:
         Raises:
             StackError: the data on a volume is another major version's.
         """
-        observed = observe(self._client, self._project.id)
-        image_ids = {declared.image: images.image_id(self._client, declared.image) for declared in spec.containers}
+        observed = self._observe()
+        image_ids = {declared.image: self._image_id(declared.image) for declared in spec.containers}
         return plan_up(
             spec,
             replace(
@@ -94,7 +112,7 @@ class DockerBackend:
         existing = next(iter(observed.of(Service.POSTGRES)), None)
         if declared.volume is None or declared.volume not in observed.volumes:
             return
-        if existing is not None and existing.running:
+        if (existing is not None and existing.running) or observed.data_name(declared.volume) == self._known_data:
             return
         with looked_into(self._client, spec, declared, existing.id if existing else None) as container:
             version = read_file(self._client, container, f"{declared.data_path}/PG_VERSION")
@@ -106,16 +124,19 @@ class DockerBackend:
 
     def still_alive(self, service: Service) -> None:
         """Return while the service's container runs."""
-        for container in observe(self._client, self._project.id).of(service):
-            if not container.running:
-                raise ServiceFailed(f"The container {container.name} ended with exit code {container.exit_code}.")
+        for container in self._observe().of(service):
+            state = self._client.inspect_container(container.id)["State"]
+            if not state["Running"]:
+                raise ServiceFailed(f"The container {container.name} ended with exit code {state['ExitCode']}.")
 
-    def confirm(self, spec: StackSpec) -> None:
+    def confirm(self, spec: StackSpec) -> str:
         """Mark the data as complete and let go of what was replaced."""
         declared = _postgres(spec)
-        if declared.volume is not None:
+        data = self._observe().data_name(declared.volume)
+        if data and data != self._known_data:
             write_marker(self._client, declared.name, declared.data_path)
-        drop_set_aside(self._client, spec)
+        drop_set_aside(self._client, self._observe())
+        return data
 
     def administer(self, spec: StackSpec, statements: Sequence[str], known_users: Sequence[str]) -> None:
         """Run statements through the container's own socket, which trusts whoever is inside."""
@@ -133,17 +154,18 @@ class DockerBackend:
 
     def down(self, *, volumes: bool) -> tuple[Operation, ...]:
         """Stop the containers; with `volumes` remove everything of the project."""
-        operations = plan_down(observe(self._client, self._project.id), volumes=volumes)
+        operations = plan_down(self._observe(), volumes=volumes)
         apply_down(self._client, operations)
+        self._seen = None
         return operations
 
     def has_data(self) -> bool:
         """Tell whether the engine holds a volume of the project."""
-        return bool(observe(self._client, self._project.id).volumes)
+        return bool(self._observe().volumes)
 
     def logs(self, service: Service, lines: int = _LAST_WORDS) -> Iterator[str]:
         """Yield the last lines of the service's log."""
-        for container in observe(self._client, self._project.id).of(service)[:1]:
+        for container in self._observe().of(service)[:1]:
             yield from self._client.logs(container.id, tail=lines).decode(errors="replace").splitlines()
 
 

@@ -35,9 +35,14 @@ class Observed:
     containers: tuple[Container, ...] = ()
     volumes: frozenset[str] = frozenset()
     marked: frozenset[str] = frozenset()
+    created: tuple[tuple[str, str], ...] = ()
     networks: tuple[str, ...] = ()
     image_ids: tuple[tuple[str, str], ...] = ()
     unborn: frozenset[str] = frozenset()
+
+    def data_name(self, volume: str | None) -> str:
+        """Name the data on a volume: another volume of the same name was created at another time."""
+        return f"{volume} {dict(self.created)[volume]}" if volume in self.volumes else ""
 
     def of(self, service: Service) -> tuple[Container, ...]:
         """Return the containers of one service; more than one is left by an interrupted command."""
@@ -54,6 +59,7 @@ def observe(client: Client, project_id: str) -> Observed:
         ),
         volumes=frozenset(found["Name"] for found in volumes),
         marked=frozenset(found["Name"] for found in volumes if MARKED_LABEL in found["Labels"]),
+        created=tuple((found["Name"], found["CreatedAt"]) for found in volumes),
         networks=tuple(found["Id"] for found in client.networks(filters=ours)),
     )
 

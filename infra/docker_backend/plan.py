@@ -29,7 +29,9 @@ def network_name(spec: StackSpec) -> str:
 
 def plan_up(spec: StackSpec, observed: Observed) -> tuple[Operation, ...]:
     """Return the operations that lead to `spec`, in order, each with its cause; none where all is as declared."""
-    return (*_network(spec, observed), *(op for container in spec.containers for op in _service(container, observed)))
+    steps = [op for container in spec.containers for op in _service(container, observed)]
+    # Starts last: then all of them can be made side by side.
+    return (*_network(spec, observed), *sorted(steps, key=lambda step: step.verb == Verb.START_CONTAINER))
 
 
 def plan_down(observed: Observed, *, volumes: bool) -> tuple[Operation, ...]:

@@ -91,9 +91,10 @@ class EmbeddedBackend:
         if child is not None and child.poll() is not None:
             raise ServiceFailed(f"The {service} server ended with exit code {child.returncode}.")
 
-    def confirm(self, spec: StackSpec) -> None:  # noqa: ARG002 - the protocol's signature
-        """Mark the data as complete."""
+    def confirm(self, spec: StackSpec) -> str:  # noqa: ARG002 - the protocol's signature
+        """Mark the data as complete. Looking into a folder costs nothing, so it needs no name."""
         (self._directory(Service.POSTGRES) / MARKER).touch()
+        return ""
 
     def administer(self, spec: StackSpec, statements: Sequence[str], known_users: Sequence[str]) -> None:  # noqa: ARG002 - single-user mode asks for no user
         """Run statements in single-user mode (PostgreSQL manual, postgres(1)); the server starts anew."""

@@ -3,7 +3,9 @@
 import os
 import re
 import shutil
+import stat
 import subprocess
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -123,8 +125,14 @@ def place(programs: Programs, folder: Path) -> None:
 
 
 def _copy_for_all(source: str, target: str) -> None:
+    """Give a file a second name that everybody can reach; copy it where that cannot be, or would not be readable."""
+    mode = 0o755 if os.access(source, os.X_OK) else 0o644
+    if stat.S_IMODE(Path(source).stat().st_mode) & mode == mode:
+        with suppress(OSError):
+            Path(target).hardlink_to(source)
+            return
     shutil.copyfile(source, target)
-    Path(target).chmod(0o755 if os.access(source, os.X_OK) else 0o644)
+    Path(target).chmod(mode)
 
 
 def _version_of(program: str) -> str:

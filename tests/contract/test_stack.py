@@ -162,6 +162,7 @@ def test_unfinished_data_is_made_anew(checkout: Checkout) -> None:
     """Data that a killed first start left behind, without the completion marker, is made anew by the next `up`."""
     checkout.succeed("up")
     checkout.succeed("down")
+    (state_directory(checkout.project) / "state.json").unlink()
     remove_data_files(checkout.project, checkout.backend, MARKER, "global/pg_filenode.map")
     checkout.succeed("up")
     assert checkout.query(Role.USER, "SELECT current_setting('cluster_name')") == [(checkout.project.id,)]
@@ -182,6 +183,8 @@ def test_another_major_version_is_refused(checkout: Checkout) -> None:
     """Data of another major version is refused before anything starts, and nothing of it is changed."""
     checkout.succeed("up")
     checkout.succeed("down")
+    # As data that this checkout has not seen serve: of its own it knows the version.
+    (state_directory(checkout.project) / "state.json").unlink()
     write_data_file(checkout.project, checkout.backend, "PG_VERSION", "15")
     before = data_files(checkout.project, checkout.backend)
     done = checkout.invoke("up")

@@ -99,9 +99,9 @@ def test_a_stack_that_compose_made_is_as_declared(spec: StackSpec, compose_file:
     backend = DockerBackend(spec.project)
     try:
         compose(compose_file, spec, "up", "--detach", "--wait")
-        assert backend.plan(spec) == ()
+        assert DockerBackend(spec.project).plan(spec) == ()
         compose(compose_file, spec, "stop")
-        assert {operation.verb for operation in backend.plan(spec)} == {"start container"}
+        assert {operation.verb for operation in DockerBackend(spec.project).plan(spec)} == {"start container"}
     finally:
         backend.down(volumes=True)
 

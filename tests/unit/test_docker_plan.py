@@ -51,9 +51,9 @@ def test_nothing_is_made_into_everything() -> None:
         (Verb.CREATE_NETWORK, "shop-12345678"),
         (Verb.CREATE_VOLUME, POSTGRES),
         (Verb.CREATE_CONTAINER, POSTGRES),
-        (Verb.START_CONTAINER, POSTGRES),
         (Verb.CREATE_VOLUME, REDIS),
         (Verb.CREATE_CONTAINER, REDIS),
+        (Verb.START_CONTAINER, POSTGRES),
         (Verb.START_CONTAINER, REDIS),
     ]
 
