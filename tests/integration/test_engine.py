@@ -1,0 +1,216 @@
+"""What the application's engine promises, on a real server."""
+
+import logging
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import replace
+from datetime import timedelta
+from itertools import islice
+from threading import Event
+from time import monotonic
+
+import psycopg
+import pytest
+from sqlalchemy import Engine, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from infra.settings import AppEnv, Role, SslMode
+from infra.urls import SCHEMES, DatabaseUrl
+from schema.connect import BoundedConnection
+from schema.errors import DatabaseUnavailable
+from tests.fixtures.database import Logged, MakeEngine
+from tests.fixtures.stack import RunningStack
+
+MOMENT = timedelta(milliseconds=200)
+
+
+def backend_pid(engine: Engine) -> int:
+    """Return the server process that serves the engine's next connection."""
+    with engine.connect() as connection:
+        return int(connection.scalar(text("SELECT pg_backend_pid()")) or 0)
+
+
+def terminate(admin: BoundedConnection, pid: int) -> None:
+    """End a server process and wait until it is gone."""
+    assert admin.execute("SELECT pg_terminate_backend(%s, 5000)", [pid]).fetchone() == (True,)
+
+
+@pytest.fixture
+def echo_handlers() -> Iterator[None]:
+    """Take away the handlers that an echoing engine added."""
+    echo = logging.getLogger("sqlalchemy.engine.Engine")
+    before = echo.handlers[:]
+    yield
+    echo.handlers[:] = before
+
+
+def test_the_application_reaches_postgresql_16_as_its_own_role(engine: Engine) -> None:
+    """The engine's connection is app_user's, to database app, on PostgreSQL 16."""
+    with engine.connect() as connection:
+        row = connection.execute(
+            text("SELECT current_user, current_database(), current_setting('server_version_num')::int / 10000")
+        ).one()
+    assert row == ("app_user", "app", 16)
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_a_url_of_each_scheme_connects(scheme: str, stack: RunningStack, make_engine: MakeEngine) -> None:
+    """What other tools call the same database is read as the same."""
+    written = stack.url(Role.USER).libpq().replace("postgresql", scheme, 1)
+    with make_engine(DatabaseUrl.parse(written)).connect() as connection:
+        assert connection.scalar(text("SELECT 1")) == 1
+
+
+def test_the_pool_never_exceeds_its_limit(
+    stack: RunningStack, make_engine: MakeEngine, owner: BoundedConnection
+) -> None:
+    """Of eight threads three get this process's share, the others are refused within the connect timeout."""
+    name = "the pool's limit"
+    engine = make_engine(
+        replace(stack.url(Role.USER), query={"application_name": name}),
+        database_pool_budget=6,
+        database_processes=2,
+        database_connect_timeout=MOMENT,
+    )
+    counted = Event()
+
+    def hold() -> None:
+        with engine.connect():
+            counted.wait(timeout=5)
+
+    with ThreadPoolExecutor(8) as pool:
+        threads = {pool.submit(hold) for _ in range(8)}
+        refused = set(islice(as_completed(threads), 5))
+        seen = owner.execute("SELECT count(*) FROM pg_stat_activity WHERE application_name = %s", [name]).fetchone()
+        counted.set()
+    assert [type(thread.exception()) for thread in refused] == [PoolTimeout] * 5
+    assert [thread.exception() for thread in threads - refused] == [None] * 3
+    assert seen == (3,)
+
+
+def test_a_transaction_is_committed_or_rolled_back(engine: Engine, tenant: object) -> None:
+    """A committed change is there for the next connection, one that was rolled back is not."""
+    rename = text("UPDATE tenants SET name = :name")
+    context = text("SELECT set_config('app.tenant_id', :tenant, true)")
+    with engine.connect() as connection:
+        connection.execute(context, {"tenant": str(tenant)})
+        connection.execute(rename, {"name": "committed"})
+        connection.commit()
+        connection.execute(context, {"tenant": str(tenant)})
+        connection.execute(rename, {"name": "rolled back"})
+        connection.rollback()
+    with engine.connect() as connection:
+        connection.execute(context, {"tenant": str(tenant)})
+        assert connection.scalars(text("SELECT name FROM tenants")).all() == ["committed"]
+
+
+def test_an_idle_connection_that_died_is_replaced(single: Engine, admin: BoundedConnection) -> None:
+    """After the server ended a pooled connection, the next use gets a new one and no error."""
+    before = backend_pid(single)
+    terminate(admin, before)
+    assert backend_pid(single) != before
+
+
+def test_a_connection_that_dies_in_use_is_one_clear_error(
+    logged: Logged, single: Engine, admin: BoundedConnection
+) -> None:
+    """The statement raises DatabaseUnavailable, and the engine serves the next one."""
+    with single.connect() as connection:
+        terminate(admin, int(connection.scalar(text("SELECT pg_backend_pid()")) or 0))
+        with pytest.raises(DatabaseUnavailable, match=r"^Lost the connection .* as app_user: ") as caught:
+            connection.execute(text("SELECT 1"))
+    assert caught.value.transient
+    assert backend_pid(single)
+    assert "database connection lost" in [entry["event"] for entry in logged]
+
+
+def test_a_long_statement_is_ended(make_engine: MakeEngine) -> None:
+    """The server cancels what runs longer than the statement timeout, and the connection stays usable."""
+    engine = make_engine(database_statement_timeout=MOMENT, database_pool_budget=1, database_processes=1)
+    before = backend_pid(engine)
+    started = monotonic()
+    with engine.connect() as connection, pytest.raises(DBAPIError) as caught:
+        connection.execute(text("SELECT pg_sleep(5)"))
+    assert isinstance(caught.value.orig, psycopg.errors.QueryCanceled)
+    assert monotonic() - started < 3
+    assert backend_pid(engine) == before
+
+
+def test_an_answer_is_not_waited_for_longer_than_the_settings_say(make_engine: MakeEngine) -> None:
+    """A session that lifts its own statement timeout still waits no longer than the engine's bound."""
+    engine = make_engine(database_statement_timeout=MOMENT, database_connect_timeout=MOMENT)
+    started = monotonic()
+    with engine.connect() as connection:
+        connection.execute(text("SET statement_timeout = 0"))
+        with pytest.raises(DatabaseUnavailable, match=r"no answer within 0\.4 s"):
+            connection.execute(text("SELECT pg_sleep(3)"))
+    assert monotonic() - started < 2
+
+
+def test_production_refuses_a_server_without_tls(make_engine: MakeEngine) -> None:
+    """In production the server must prove its name, so one that speaks no TLS is refused for good."""
+    with pytest.raises(DatabaseUnavailable, match=r"SSL|certificate") as caught:
+        make_engine(app_env=AppEnv.PRODUCTION).connect()
+    assert not caught.value.transient
+
+
+def test_a_setting_may_ask_for_less_than_tls(make_engine: MakeEngine) -> None:
+    """A weaker DATABASE_SSLMODE is an explicit choice, in production as well."""
+    with make_engine(app_env=AppEnv.PRODUCTION, database_sslmode=SslMode.PREFER).connect() as connection:
+        assert connection.scalar(text("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()")) is False
+
+
+@pytest.mark.usefixtures("echo_handlers")
+@pytest.mark.parametrize("app_env", AppEnv)
+def test_statements_are_echoed_in_development_alone(
+    app_env: AppEnv, make_engine: MakeEngine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """DATABASE_ECHO shows statements on stderr in development, and nothing anywhere else."""
+    engine = make_engine(app_env=app_env, database_sslmode=SslMode.PREFER, database_echo=True)
+    with engine.connect() as connection:
+        connection.execute(text("SELECT 4242"))
+    said = capsys.readouterr()
+    assert ("SELECT 4242" in said.err) is (app_env is AppEnv.DEVELOPMENT)
+    assert "SELECT 4242" not in said.out
+
+
+@pytest.mark.usefixtures("echo_handlers")
+def test_nothing_is_echoed_unless_asked_for(make_engine: MakeEngine, capsys: pytest.CaptureFixture[str]) -> None:
+    """Development alone is no reason to show statements."""
+    with make_engine(app_env=AppEnv.DEVELOPMENT).connect() as connection:
+        connection.execute(text("SELECT 4242"))
+    assert "SELECT 4242" not in "".join(capsys.readouterr())
+
+
+def test_connecting_and_losing_is_logged_with_host_database_and_role(
+    logged: Logged, make_engine: MakeEngine, admin: BoundedConnection
+) -> None:
+    """Each event names where and as whom."""
+    engine = make_engine(database_pool_budget=1, database_processes=1)
+    terminate(admin, backend_pid(engine))
+    backend_pid(engine)
+    engine.dispose()
+    assert [(entry["event"], entry["log_level"]) for entry in logged] == [
+        ("database connected", "info"),
+        ("database connection lost", "warning"),
+        ("database connection closed", "debug"),
+        ("database connected", "info"),
+        ("database connection closed", "debug"),
+    ]
+    assert [(e["host"], e["database"], e["role"]) for e in logged] == [("127.0.0.1", "app", "app_user")] * len(logged)
+
+
+def test_no_event_holds_a_url_or_a_password(
+    logged: Logged, stack: RunningStack, make_engine: MakeEngine, admin: BoundedConnection
+) -> None:
+    """Neither connecting, losing, retrying nor failing puts a secret into the log."""
+    engine = make_engine(database_pool_budget=1, database_processes=1)
+    terminate(admin, backend_pid(engine))
+    backend_pid(engine)
+    away = make_engine(replace(stack.url(Role.USER), port=1), database_connect_deadline=MOMENT)
+    with pytest.raises(DatabaseUnavailable):
+        away.connect()
+    assert "database not reachable, trying again" in [entry["event"] for entry in logged]
+    assert stack.settings.app_user_password.reveal() not in repr(logged)
+    assert "://" not in repr(logged)

@@ -1,0 +1,19 @@
+from dataclasses import replace
+
+import pytest
+
+from infra.errors import ConfigError
+from infra.secret import Secret
+from infra.settings import Role, Settings
+from infra.urls import DatabaseUrl
+from schema import roles
+from tests.fixtures.availability import NO_FILE
+
+
+@pytest.mark.parametrize("role", Role)
+def test_a_role_without_a_password_is_refused_before_anything_connects(role: Role) -> None:
+    """The setting is named; a role with an empty password could not log in, or anybody could."""
+    complete = Settings.load(NO_FILE, {f"{each.upper()}_PASSWORD": "S3cret" for each in Role})
+    nowhere = DatabaseUrl("postgres", Secret("S3cret"), "host.invalid", 1, "postgres")
+    with pytest.raises(ConfigError, match=f"^{role.upper()}_PASSWORD is not set"):
+        roles.ensure(nowhere, replace(complete, **{f"{role}_password": Secret("")}))
