@@ -1,5 +1,3 @@
-from dataclasses import replace
-
 import pytest
 
 from infra.errors import ConfigError
@@ -13,7 +11,7 @@ from tests.fixtures.availability import NO_FILE
 @pytest.mark.parametrize("role", Role)
 def test_a_role_without_a_password_is_refused_before_anything_connects(role: Role) -> None:
     """The setting is named; a role with an empty password could not log in, or anybody could."""
-    complete = Settings.load(NO_FILE, {f"{each.upper()}_PASSWORD": "S3cret" for each in Role})
+    passwords = {f"{each.upper()}_PASSWORD": "" if each is role else "S3cret" for each in Role}
     nowhere = DatabaseUrl("postgres", Secret("S3cret"), "host.invalid", 1, "postgres")
     with pytest.raises(ConfigError, match=f"^{role.upper()}_PASSWORD is not set"):
-        roles.ensure(nowhere, replace(complete, **{f"{role}_password": Secret("")}))
+        roles.ensure(nowhere, Settings.load(NO_FILE, passwords))
