@@ -1,11 +1,15 @@
 """The commands: each parses, calls one function and prints. `invoke --list` names them."""
 
 import functools
+import os
 import shlex
 import signal
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
+from enum import StrEnum
 from json import dumps
+from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
@@ -25,6 +29,7 @@ if TYPE_CHECKING:
     from infra.urls import DatabaseUrl
 
 Command = TypeVar("Command", bound=Callable[..., None])
+Choice = TypeVar("Choice", bound=StrEnum)
 
 
 def _say(line: str) -> None:
@@ -47,6 +52,9 @@ def command(**help_texts: str) -> Callable[[Command], Command]:
                 function(*arguments, **options)
             except (InfraError, SchemaError) as error:
                 raise Exit("\n".join((str(error), *getattr(error, "__notes__", ()))), error.exit_code) from None
+            except BrokenPipeError:
+                # Whoever read the output, as `head`, has enough; what is still buffered has nowhere to go.
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             except KeyboardInterrupt:
                 raise Exit("interrupted", 128 + signal.SIGINT) from None
 
@@ -109,6 +117,73 @@ def status(_: Context, json: bool = False) -> None:
         _print_stack(current, Settings.load())
 
 
+@command(json="Print JSON, for programs.")
+def plan(_: Context, json: bool = False) -> None:
+    """Show what `up` would do now, each step with its cause; change nothing."""
+    from infra import stack
+
+    planned = stack.plan(Settings.load(), _project(), _preparation(), _say)
+    steps = [{"verb": str(step.verb), "target": step.title, "cause": step.cause} for step in planned.operations]
+    if json:
+        print(dumps({"project": planned.project.id, "backend": planned.backend, "operations": steps}, indent=2))
+    elif not steps:
+        print(f"nothing to do: the stack runs as declared ({planned.backend})")
+    else:
+        print(*planned.operations, sep="\n")
+
+
+@command(
+    service="Only this server: postgres or redis.",
+    follow="Go on with each new line until Ctrl-C.",
+    lines="How many lines of the past.",
+)
+def logs(_: Context, service: str = "", follow: bool = False, lines: str = "100") -> None:
+    """Show the last lines of the servers' logs, also of servers that are stopped."""
+    from infra.logs import read
+
+    services = [_one_of(Service, service, "--service")] if service else list(Service)
+    line = None
+    for line in read(_project(), services, _number(lines, "--lines"), follow=follow):
+        print(line, flush=follow)
+    if line is None:
+        _say("nothing is logged; `invoke up` starts the servers")
+
+
+@command(role="As whom: owner (the default), user, maintenance or admin.")
+def psql(_: Context, role: str = "") -> None:
+    """Open psql on the stack's database, or on the one that DATABASE_URL names; statements may be piped in.
+
+    The owner is held by row level security as the application is: tables of tenants show no rows. The role
+    maintenance reads all of them.
+    """
+    from infra import clients
+
+    clients.psql(Settings.load(), _project(), _one_of(clients.As, role, "--role") if role else None).become()
+
+
+@command()
+def redis_cli(_: Context) -> None:
+    """Open redis-cli on the stack's Redis; commands may be piped in."""
+    from infra import clients
+
+    clients.redis_cli(Settings.load(), _project()).become()
+
+
+@command(json="Print JSON, for programs.")
+def doctor(_: Context, json: bool = False) -> None:
+    """Look at all that `up` needs and say what is amiss and what to do; exit 0 when `up` would succeed."""
+    from infra.doctor.examine import examine
+    from infra.doctor.findings import exit_code
+
+    findings = examine(CHECKOUT, _project(), _preparation())
+    if json:
+        print(dumps([asdict(finding) for finding in findings], indent=2))
+    else:
+        print(*findings, sep="\n")
+    if exit_code(findings):
+        raise Exit(code=exit_code(findings))
+
+
 @command()
 def compose(_: Context) -> None:
     """Print the stack as a compose file; secrets are named, not shown."""
@@ -155,9 +230,11 @@ def migrate(_: Context) -> None:
 @command()
 def lint(context: Context) -> None:
     """Run every static check: format, lint, types, layers."""
+    # The tools of this very environment, whether or not it is activated.
+    tools = shlex.quote(str(Path(sys.executable).parent))
     for check in ("ruff format --check .", "ruff check .", "mypy", "lint-imports"):
         _say(f"$ {check}")
-        context.run(f"{sys.executable} -m {check}" if check != "lint-imports" else check)
+        context.run(f"{tools}/{check}")
 
 
 @command(options="Options for pytest, as one string.")
@@ -167,9 +244,10 @@ def test(context: Context, options: str = "") -> None:
 
 
 @command(output="The file for the figures.", rounds="How often each case is timed.")
-def bench(context: Context, output: str = "bench.json", rounds: int = 7) -> None:
+def bench(context: Context, output: str = "bench.json", rounds: str = "7") -> None:
     """Time the commands against their peers, interleaved; write medians and spread as JSON."""
-    context.run(f"{sys.executable} -m tests.benchmarks --rounds {rounds} --output {shlex.quote(output)}")
+    count = _number(rounds, "--rounds")
+    context.run(f"{sys.executable} -m tests.benchmarks --rounds {count} --output {shlex.quote(output)}")
 
 
 def _confirm(question: str) -> None:
@@ -177,6 +255,20 @@ def _confirm(question: str) -> None:
         raise Exit(f"{question} Nobody can answer here: repeat the command with --yes.", 1)
     if input(f"{question} [y/N] ").strip().lower() not in {"y", "yes"}:
         raise Exit("nothing was changed", 1)
+
+
+def _one_of(kind: type[Choice], text: str, flag: str) -> Choice:
+    try:
+        return kind(text)
+    except ValueError:
+        raise Exit(f"{flag} {text} is unknown: it is one of {', '.join(kind)}", 1) from None
+
+
+def _number(text: str, flag: str) -> int:
+    # Not left to Invoke, whose answer to anything but a number is a traceback.
+    if not (text.isascii() and text.isdigit()):
+        raise Exit(f"{flag} {text} is no whole number", 1)
+    return int(text)
 
 
 def _described(current: "Stack") -> dict[str, Any]:

@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
 
 from infra.settings import BackendChoice
 from infra.spec import Service, StackSpec
+from infra.volumes import Data
 
 Say = Callable[[str], None]
 
@@ -29,14 +30,23 @@ class Server:
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One step towards the declared stack, and why it is taken."""
+    """One step towards the declared stack, and why it is taken.
+
+    `target` is what the backend acts on; `name` is what people call it, where that is something else.
+    """
 
     verb: str
     target: str
     cause: str
+    name: str = field(default="", compare=False)
+
+    @property
+    def title(self) -> str:
+        """The target as people call it."""
+        return self.name or self.target
 
     def __str__(self) -> str:
-        return f"{self.verb} {self.target}: {self.cause}"
+        return f"{self.verb} {self.title}: {self.cause}"
 
 
 class Backend(Protocol):
@@ -52,6 +62,12 @@ class Backend(Protocol):
         Raises:
             EnvironmentFault: something is not to be had.
         """
+
+    def present(self, spec: StackSpec, known: Mapping[Service, str]) -> StackSpec:
+        """Return what `resolve` would as far as it is on this machine already; get nothing."""
+
+    def missing(self, spec: StackSpec) -> tuple[Operation, ...]:
+        """Return what `resolve` would have to get first."""
 
     def servers(self) -> dict[Service, Server]:
         """Return the project's running servers."""
@@ -95,5 +111,11 @@ class Backend(Protocol):
     def has_data(self) -> bool:
         """Tell whether data of the project lives in this backend."""
 
-    def logs(self, service: Service, lines: int) -> Iterator[str]:
-        """Yield the last lines of a server's log."""
+    def data(self, spec: StackSpec) -> Data | None:
+        """Return what PostgreSQL's data says of itself, None where there is none."""
+
+    def client(self, service: Service, words: Sequence[str], *, terminal: bool) -> Sequence[str]:
+        """Return the command line that runs a client's `words` where the server's own programs are; empty for none."""
+
+    def logs(self, service: Service, lines: int, *, follow: bool = False) -> Iterator[str]:
+        """Yield the last lines of a server's log; with `follow` then every new one, as long as there is a server."""

@@ -1,12 +1,19 @@
 """Choose the ports on 127.0.0.1: the declared one, the remembered one, the standard one, or any that is free."""
 
+import json
 import socket
 from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
 
 from infra.backend import Say, Server
 from infra.endpoints import HOST
 from infra.errors import EnvironmentFault
 from infra.spec import STANDARD_PORT, Service, StackSpec
+
+# What listens on the ports of containers, in their place.
+_ENGINE_PROGRAMS = ("docker-proxy", "rootlessport", "com.docker.backend", "gvproxy", "conmon", "slirp4netns", "pasta")
 
 
 def spec_ports(spec: StackSpec) -> dict[Service, int]:
@@ -45,7 +52,9 @@ def _any(spec: StackSpec, service: Service, remembered: int | None, say: Say) ->
             return candidate
     port = _free_port()
     if standard is not None:
-        say(f"port {remembered or standard} is taken by {holder(remembered or standard)}; {service} gets {port}")
+        found = holder(remembered or standard)
+        how = f" (`{found.stop}` stops it)" if found.stop else ""
+        say(f"port {remembered or standard} is taken by {found}{how}; {service} gets {port}")
     return port
 
 
@@ -67,24 +76,70 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def holder(port: int) -> str:
-    """Name the process that listens on a port, as far as this user may see it."""
-    import psutil
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who holds a port, and the command that ends it where there is one to name."""
 
+    name: str
+    stop: str = ""
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def remedy(self) -> str:
+        """What the user can do about the holder."""
+        return f"Stop it with `{self.stop}`" if self.stop else "Stop it"
+
+
+def holder(port: int) -> Holder:
+    """Name the container that publishes a port, else the process that listens on it, as far as this user may see."""
+    process = _listener(port)
+    # Only where the process is an engine's, or cannot be seen: what else listens is no container's.
+    if process is None or process.name in _ENGINE_PROGRAMS:
+        with suppress(ModuleNotFoundError):  # without the SDK the engine cannot be asked
+            from infra.docker_backend.publisher import publisher
+
+            published = publisher(port)
+            if published is not None:
+                return published
+    return _named(process) if process else Holder("another program")
+
+
+@dataclass(frozen=True, slots=True)
+class _Process:
+    pid: int
+    name: str
+    words: tuple[str, ...]
+
+
+def _listener(port: int) -> _Process | None:
+    """Return the process that listens on a port, None where this user may not see it."""
     try:
-        found = next(
-            c
-            for c in psutil.net_connections("tcp")
-            if c.status == psutil.CONN_LISTEN and c.laddr and c.laddr.port == port
-        )
-        return f"process {found.pid} ({psutil.Process(found.pid).name()})" if found.pid else "another user's process"
-    except (StopIteration, psutil.Error):
-        return "another program"
+        import psutil
+    except ModuleNotFoundError:
+        return None
+    with suppress(psutil.Error):
+        for found in psutil.net_connections("tcp"):
+            if found.status == psutil.CONN_LISTEN and found.laddr and found.laddr.port == port and found.pid:
+                process = psutil.Process(found.pid)
+                return _Process(found.pid, process.name(), tuple(process.cmdline()))
+    return None
+
+
+def _named(process: _Process) -> Holder:
+    """Name a process; of a server of another checkout's stack, which has its folder among its words, that as well."""
+    name = f"process {process.pid} ({process.name})"
+    for folder in (folder for word in process.words for folder in Path(word).parents):
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            path = json.loads((folder / "state.json").read_text(encoding="utf-8"))["path"]
+            return Holder(f"{name} of the project {folder.name} in {path}", f"cd {path} && invoke down")
+    return Holder(name)
 
 
 def _taken(service: Service, port: int) -> str:
-    key = f"{service.upper()}_PORT"
+    key, found = f"{service.upper()}_PORT", holder(port)
     return (
-        f"{key} asks for port {port}, which {holder(port)} holds. Stop it, or set {key} to `auto` or to a port that is "
+        f"{key} asks for port {port}, which {found} holds. {found.remedy}, or set {key} to `auto` or to a port that is "
         "free. Nothing was started or changed."
     )

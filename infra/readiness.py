@@ -78,7 +78,7 @@ class Readiness:
 
         self.say(f"the data knows another superuser or password than .env; giving it those of .env ({admin.user})")
         known = dict.fromkeys(filter(None, (self.former_superuser, admin.user, "postgres")))
-        self.backend.administer(self.spec, statements_for(admin), tuple(known))
+        self.backend.administer(self.spec, statements_for(admin.user, admin.password), tuple(known))
 
     def _wait(self, service: Service, probe: Callable[[], None], ends: float) -> None:
         from infra.waiting import wait_until_ready

@@ -1,7 +1,7 @@
 """Bring the stack up and down and say how it is: the only orchestration, over whichever backend serves."""
 
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
@@ -11,7 +11,7 @@ from infra.ports import choose_ports, spec_ports
 from infra.readiness import Preparation, Readiness, fingerprint
 from infra.settings import BackendChoice, Settings
 from infra.spec import Project, Service, StackSpec, build_stack
-from infra.state import Record, forget, project_lock, state_directory
+from infra.state import Record, forget, project_lock, state_directory, undisturbed
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +42,10 @@ def up(settings: Settings, project: Project, prepare: Preparation, say: Say, *, 
     declared = build_stack(settings, project, durable=durable)
     with project_lock(project, say), ExitStack() as undo:
         record = Record.load(project)
-        backend, spec = _choose(settings, declared, record, say)
+        backend, spec = choose(settings, declared, record, say)
         spec = spec.on_ports(choose_ports(spec, record.ports if record else {}, backend.servers(), say))
         operations = backend.up(spec, undo)
-        if operations or record is None or record.proven != fingerprint(backend.servers(), settings, prepare):
+        if operations or not is_proven(record, backend.servers(), settings, prepare):
             superuser = record.superuser if record else ""
             Readiness(backend, spec, settings, prepare, superuser, say).prove()
             data = backend.confirm(spec)
@@ -71,7 +71,7 @@ def down(project: Project, say: Say, *, volumes: bool = False) -> Stack:
     """Stop the stack and keep its data, or with `volumes` remove everything of it."""
     with project_lock(project, say):
         record = Record.load(project)
-        backends = [_make(record.backend, project)] if record else list(_existing(project))
+        backends = [make_backend(record.backend, project)] if record else list(_existing(project))
         operations = tuple(operation for backend in backends for operation in backend.down(volumes=volumes))
         if volumes:
             forget(project)
@@ -86,25 +86,70 @@ def status(project: Project) -> Stack:
     record = Record.load(project)
     if record is None:
         return Stack(project, None, {})
-    return Stack(project, record.backend, _make(record.backend, project).servers())
+    return Stack(project, record.backend, make_backend(record.backend, project).servers())
 
 
-def _choose(settings: Settings, spec: StackSpec, record: Record | None, say: Say) -> tuple[Backend, StackSpec]:
-    """Return the backend that serves and the spec with what it needs in place."""
+def plan(settings: Settings, project: Project, prepare: Preparation, say: Say) -> Stack:
+    """Return what runs and the operations that `up` would do to it now; changes nothing.
+
+    Raises:
+        As `up` would before it starts anything.
+    """
+    declared = build_stack(settings, project)
+    with undisturbed(project, say):
+        record = Record.load(project)
+        backend, spec = choose(settings, declared, record, say, fetch=False)
+        servers = backend.servers()
+        spec = spec.on_ports(choose_ports(spec, record.ports if record else {}, servers, say))
+        steps = (*backend.missing(spec), *backend.plan(spec))
+        proof = () if steps or is_proven(record, servers, settings, prepare) else (_PROOF,)
+    return Stack(project, backend.choice, servers, (*steps, *proof))
+
+
+_PROOF = Operation("prove", "the stack", "its servers, its passwords or its preparation are not those last proven")
+
+
+def is_proven(
+    record: Record | None, servers: Mapping[Service, Server], settings: Settings, prepare: Preparation
+) -> bool:
+    """Tell whether what runs was proven to serve with these settings."""
+    return record is not None and record.proven == fingerprint(servers, settings, prepare)
+
+
+def logs(project: Project, service: Service, lines: int, *, follow: bool = False) -> Iterator[str]:
+    """Yield the last lines of a server's log, whether it runs or not; with `follow` then each new one."""
+    record = Record.load(project)
+    for backend in [make_backend(record.backend, project)] if record else _existing(project):
+        yield from backend.logs(service, lines, follow=follow)
+
+
+def choose(
+    settings: Settings, spec: StackSpec, record: Record | None, say: Say, *, fetch: bool = True
+) -> tuple[Backend, StackSpec]:
+    """Return the backend that serves and the spec with what it needs in place; without `fetch` nothing is got for it.
+
+    Raises:
+        EnvironmentFault: engine or image is not to be had.
+        StackError: the data lives in another backend than the one asked for.
+    """
     known = record.images if record else {}
     choice = settings.stack_backend
     if choice is BackendChoice.AUTO and record is not None:
         choice = record.backend
-    if choice is BackendChoice.AUTO and _make(BackendChoice.EMBEDDED, spec.project, durable=spec.durable).has_data():
+    if (
+        choice is BackendChoice.AUTO
+        and make_backend(BackendChoice.EMBEDDED, spec.project, durable=spec.durable).has_data()
+    ):
         choice = BackendChoice.EMBEDDED
     if record is not None and record.backend is not choice:
         _refuse_a_second_home(record, choice, spec.project)
     if choice is not BackendChoice.AUTO:
-        backend = _make(choice, spec.project, durable=spec.durable, known_data=record.data if record else "")
-        return backend, backend.resolve(spec, known, None, say)
+        backend = make_backend(choice, spec.project, durable=spec.durable, known_data=record.data if record else "")
+        return backend, backend.resolve(spec, known, None, say) if fetch else backend.present(spec, known)
     try:
-        backend = _make(BackendChoice.DOCKER, spec.project)
-        resolved = backend.resolve(spec, known, settings.stack_pull_timeout, say)
+        backend = make_backend(BackendChoice.DOCKER, spec.project)
+        limit = settings.stack_pull_timeout
+        resolved = backend.resolve(spec, known, limit, say) if fetch else backend.present(spec, known)
     except EngineUnavailable as error:
         if not error.absent:
             raise
@@ -115,18 +160,18 @@ def _choose(settings: Settings, spec: StackSpec, record: Record | None, say: Say
         say("backend: docker (an engine answers); remembered for this checkout")
         return backend, resolved
     say(f"backend: embedded, plain processes ({reason}); remembered for this checkout")
-    return _make(BackendChoice.EMBEDDED, spec.project, durable=spec.durable), spec
+    return make_backend(BackendChoice.EMBEDDED, spec.project, durable=spec.durable), spec
 
 
 def _refuse_a_second_home(record: Record, choice: BackendChoice, project: Project) -> None:
-    if _make(record.backend, project).has_data():
+    if make_backend(record.backend, project).has_data():
         raise StackError(
             f"The data of this checkout lives in the {record.backend} backend, and STACK_BACKEND asks for {choice}. "
             f"Set STACK_BACKEND={record.backend}, or give the data up first with `invoke down --volumes`."
         )
 
 
-def _make(choice: BackendChoice, project: Project, *, durable: bool = True, known_data: str = "") -> Backend:
+def make_backend(choice: BackendChoice, project: Project, *, durable: bool = True, known_data: str = "") -> Backend:
     """Connect to a backend; its library is imported here and not before."""
     try:
         if choice is BackendChoice.EMBEDDED:
@@ -149,9 +194,9 @@ def _make(choice: BackendChoice, project: Project, *, durable: bool = True, know
 def _existing(project: Project) -> Iterable[Backend]:
     """Yield the backends that may hold something of a project that has no record."""
     if state_directory(project).exists():
-        yield _make(BackendChoice.EMBEDDED, project)
+        yield make_backend(BackendChoice.EMBEDDED, project)
     try:
-        yield _make(BackendChoice.DOCKER, project)
+        yield make_backend(BackendChoice.DOCKER, project)
     except EngineUnavailable as error:
         if not error.absent:
             raise

@@ -108,15 +108,45 @@ def _locked(path: Path, say: Callable[[str], None]) -> TextIO:
     """Open and lock the file; try again where its last holder removed it with all else of the project."""
     while True:
         stream = _open(path)
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            stream.seek(0)
-            say(f"waiting for another command on this stack ({stream.read().strip() or 'starting'})")
-            fcntl.flock(stream, fcntl.LOCK_EX)
+        _take(stream, say)
         if path.exists() and path.stat().st_ino == os.fstat(stream.fileno()).st_ino:
             return stream
         stream.close()
+
+
+def _take(stream: TextIO, say: Callable[[str], None]) -> None:
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        stream.seek(0)
+        say(f"waiting for another command on this stack ({stream.read().strip() or 'starting'})")
+        fcntl.flock(stream, fcntl.LOCK_EX)
+
+
+@contextmanager
+def undisturbed(project: Project, say: Callable[[str], None]) -> Iterator[None]:
+    """Keep the commands that change the stack away while it is looked at; make nothing, not even the lock's file."""
+    try:
+        stream = (state_directory(project) / "lock").open(encoding="utf-8")
+    except OSError:
+        yield
+        return
+    with stream:
+        _take(stream, say)
+        yield
+
+
+def lock_holder(project: Project) -> str | None:
+    """Name the command that changes the stack just now, None where there is none. Waits for nobody."""
+    try:
+        with (state_directory(project) / "lock").open(encoding="utf-8") as stream:
+            try:
+                fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return stream.read().strip() or "a command that starts"
+    except OSError:
+        pass
+    return None
 
 
 def _open(path: Path) -> TextIO:

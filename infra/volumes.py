@@ -1,10 +1,21 @@
 """What a data folder says of itself, whatever backend it lives in."""
 
+from dataclasses import dataclass
+
 from infra.errors import StackError
 from infra.spec import POSTGRES_MAJOR
 
 # Beside PG_VERSION, written after the data first served: without it the data was never finished and holds nothing.
 MARKER = "groundwork.complete"
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """What was read of PostgreSQL's data: where it is, who made it (None: nobody finished), whether it ever served."""
+
+    where: str
+    version: str | None
+    complete: bool
 
 
 def refuse_other_major(where: str, found: str) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, suppress
 from typing import Any
+from uuid import uuid4
 
 from infra.backend import Operation
 from infra.docker_backend.engine import Client
@@ -33,7 +34,7 @@ def apply_up(client: Client, spec: StackSpec, operations: Sequence[Operation], u
                     network = client.create_network(operation.target, driver="bridge", labels=spec.labels)
                     undo.callback(_quietly, client.remove_network, network["Id"])
                 case Verb.CREATE_VOLUME:
-                    client.create_volume(operation.target, labels=spec.labels | {MARKED_LABEL: "marker"})
+                    client.create_volume(operation.target, labels=spec.labels | {MARKED_LABEL: uuid4().hex})
                     undo.callback(_quietly, client.remove_volume, operation.target)
                 case Verb.REMOVE_VOLUME:
                     client.remove_volume(operation.target)

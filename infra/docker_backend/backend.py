@@ -1,5 +1,6 @@
 """The Docker backend: the protocol's words put to observe, plan and apply."""
 
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -9,6 +10,7 @@ from infra.backend import Operation, Say, Server
 from infra.docker_backend import images
 from infra.docker_backend.apply import apply_down, apply_up, drop_set_aside
 from infra.docker_backend.engine import Client, connect, find_endpoint
+from infra.docker_backend.log import read_log
 from infra.docker_backend.observe import Observed, observe
 from infra.docker_backend.plan import plan_down, plan_up
 from infra.docker_backend.volume import looked_into, read_file, write_marker
@@ -16,7 +18,7 @@ from infra.errors import ServiceFailed, StackError
 from infra.images.names import stand_in_of
 from infra.settings import BackendChoice
 from infra.spec import ContainerSpec, Project, Service, StackSpec
-from infra.volumes import MARKER, refuse_other_major
+from infra.volumes import MARKER, Data, refuse_other_major
 
 _LAST_WORDS = 15
 
@@ -49,12 +51,26 @@ class DockerBackend:
 
     def _image(self, wanted: str, known: str | None, deadline: timedelta | None, say: Say) -> str:
         """Choose the image for `wanted`; the stand-in that served last time spares another try to pull."""
-        if known is not None and known == stand_in_of(wanted) and self._image_id(wanted) is None:
-            wanted = known
+        wanted = self._local(wanted, known)
         if self._image_id(wanted) is None:
             wanted = images.obtain(self._client, wanted, deadline, say)
             self._image_ids.clear()
         return wanted
+
+    def _local(self, wanted: str, known: str | None) -> str:
+        return known if known and known == stand_in_of(wanted) and self._image_id(wanted) is None else wanted
+
+    def present(self, spec: StackSpec, known: Mapping[Service, str]) -> StackSpec:
+        """Return `spec` with the images that `resolve` would take if nothing could be pulled."""
+        return spec.with_images({c.service: self._local(c.image, known.get(c.service)) for c in spec.containers})
+
+    def missing(self, spec: StackSpec) -> tuple[Operation, ...]:
+        """Return the pulls that `resolve` would try."""
+        return tuple(
+            Operation("pull image", image, "it is not on this machine")
+            for image in dict.fromkeys(declared.image for declared in spec.containers)
+            if self._image_id(image) is None
+        )
 
     def _image_id(self, reference: str) -> str | None:
         if reference not in self._image_ids:
@@ -112,15 +128,28 @@ class DockerBackend:
         existing = next(iter(observed.of(Service.POSTGRES)), None)
         if declared.volume is None or declared.volume not in observed.volumes:
             return
-        if (existing is not None and existing.running) or observed.data_name(declared.volume) == self._known_data:
+        if (existing is not None and existing.running) or self._is_known(observed.mark_of(declared.volume)):
             return
+        found = self.data(spec)
+        if found is not None and found.version is not None:
+            refuse_other_major(found.where, found.version)
+        if found is not None and not found.complete:
+            yield declared.volume
+
+    def data(self, spec: StackSpec) -> Data | None:
+        """Read the data volume's own words through a container that has it; where there is none, nothing is known."""
+        declared, observed = _postgres(spec), self._observe()
+        existing = next(iter(observed.of(Service.POSTGRES)), None)
+        if declared.volume not in observed.volumes or (existing is None and self._image_id(declared.image) is None):
+            return None
         with looked_into(self._client, spec, declared, existing.id if existing else None) as container:
             version = read_file(self._client, container, f"{declared.data_path}/PG_VERSION")
-            if version is not None:
-                refuse_other_major(f"volume {declared.volume}", version.strip())
             marker = read_file(self._client, container, f"{declared.data_path}/{MARKER}")
-            if declared.volume in observed.marked and marker is None:
-                yield declared.volume
+        complete = marker is not None or not observed.mark_of(declared.volume)
+        return Data(f"volume {declared.volume}", version.strip() if version else None, complete)
+
+    def _is_known(self, mark: str) -> bool:
+        return mark != "" and mark == self._known_data
 
     def still_alive(self, service: Service) -> None:
         """Return while the service's container runs."""
@@ -132,8 +161,8 @@ class DockerBackend:
     def confirm(self, spec: StackSpec) -> str:
         """Mark the data as complete and let go of what was replaced."""
         declared = _postgres(spec)
-        data = self._observe().data_name(declared.volume)
-        if data and data != self._known_data:
+        data = self._observe().mark_of(declared.volume)
+        if data and not self._is_known(data):
             write_marker(self._client, declared.name, declared.data_path)
         drop_set_aside(self._client, self._observe())
         return data
@@ -163,10 +192,19 @@ class DockerBackend:
         """Tell whether the engine holds a volume of the project."""
         return bool(self._observe().volumes)
 
-    def logs(self, service: Service, lines: int = _LAST_WORDS) -> Iterator[str]:
-        """Yield the last lines of the service's log."""
+    def client(self, service: Service, words: Sequence[str], *, terminal: bool) -> Sequence[str]:
+        """Return the docker CLI's command line that runs `words` in the service's container, on the same engine."""
+        if shutil.which("docker") is None:
+            return ()
+        container = next(c.name for c in self._observe().of(service) if c.running)
+        terminal_options = ("--tty",) if terminal else ()
+        host = find_endpoint().url
+        return ("docker", "--host", host, "exec", "--interactive", *terminal_options, container, *words)
+
+    def logs(self, service: Service, lines: int = _LAST_WORDS, *, follow: bool = False) -> Iterator[str]:
+        """Yield the last lines of the service's log, then with `follow` each new one."""
         for container in self._observe().of(service)[:1]:
-            yield from self._client.logs(container.id, tail=lines).decode(errors="replace").splitlines()
+            yield from read_log(self._client, container.id, lines, follow=follow)
 
 
 def _postgres(spec: StackSpec) -> ContainerSpec:

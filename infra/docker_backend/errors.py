@@ -21,14 +21,14 @@ def explained(operation: Operation) -> Iterator[None]:
         reason = " ".join(str(error.explanation or error).split())
         if any(words in reason for words in _PORT_WORDS):
             raise EnvironmentFault(
-                f"The port of {operation.target} was taken by another program meanwhile: {reason}. Stop that program, "
+                f"The port of {operation.title} was taken by another program meanwhile: {reason}. Stop that program, "
                 "or set POSTGRES_PORT or REDIS_PORT to `auto` or a free port."
             ) from None
         raise EnvironmentFault(
-            f"The engine refused to {operation.verb} {operation.target}: {reason}. Mend that and run the command again."
+            f"The engine refused to {operation.verb} {operation.title}: {reason}. Mend that and run the command again."
         ) from None
     except RequestException as error:
         raise EnvironmentFault(
-            f"The engine went away while asked to {operation.verb} {operation.target} ({type(error).__name__}). See "
+            f"The engine went away while asked to {operation.verb} {operation.title} ({type(error).__name__}). See "
             "that it runs and run the command again."
         ) from None

@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 from infra.docker_backend.engine import Client
 from infra.spec import HASH_LABEL, PROJECT_LABEL, SERVICE_LABEL, Service
 
-# Says of a volume that its data counts as complete only with the marker; on those that `up` made itself, and not on
-# those of a compose file.
-MARKED_LABEL = "groundwork.completion"
+# On the volumes that `up` made itself, and not on those of a compose file: the data counts as complete only with the
+# marker. Its value is another one for each volume, since an engine tells no two volumes of one name apart.
+MARKED_LABEL = "groundwork.marked"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +26,7 @@ class Container:
     exit_code: int
     health: str
     port: int | None
+    command: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,15 +35,14 @@ class Observed:
 
     containers: tuple[Container, ...] = ()
     volumes: frozenset[str] = frozenset()
-    marked: frozenset[str] = frozenset()
-    created: tuple[tuple[str, str], ...] = ()
+    marks: tuple[tuple[str, str], ...] = ()
     networks: tuple[str, ...] = ()
     image_ids: tuple[tuple[str, str], ...] = ()
     unborn: frozenset[str] = frozenset()
 
-    def data_name(self, volume: str | None) -> str:
-        """Name the data on a volume: another volume of the same name was created at another time."""
-        return f"{volume} {dict(self.created)[volume]}" if volume in self.volumes else ""
+    def mark_of(self, volume: str | None) -> str:
+        """Return what tells the volume from another of the same name; empty where `up` did not make it."""
+        return dict(self.marks).get(volume or "", "")
 
     def of(self, service: Service) -> tuple[Container, ...]:
         """Return the containers of one service; more than one is left by an interrupted command."""
@@ -58,8 +58,9 @@ def observe(client: Client, project_id: str) -> Observed:
             _container(client.inspect_container(found["Id"])) for found in client.containers(all=True, filters=ours)
         ),
         volumes=frozenset(found["Name"] for found in volumes),
-        marked=frozenset(found["Name"] for found in volumes if MARKED_LABEL in found["Labels"]),
-        created=tuple((found["Name"], found["CreatedAt"]) for found in volumes),
+        marks=tuple(
+            (found["Name"], found["Labels"][MARKED_LABEL]) for found in volumes if MARKED_LABEL in found["Labels"]
+        ),
         networks=tuple(found["Id"] for found in client.networks(filters=ours)),
     )
 
@@ -67,7 +68,9 @@ def observe(client: Client, project_id: str) -> Observed:
 def _container(found: dict) -> Container:  # type: ignore[type-arg]  # JSON of the engine, read here and nowhere else
     state = found["State"]
     labels = found["Config"]["Labels"]
-    bindings = [b for published in (found["NetworkSettings"]["Ports"] or {}).values() for b in published or ()]
+    # A container that does not run publishes nothing; what it would is what it was made with.
+    ports = found["NetworkSettings"]["Ports"] or found["HostConfig"]["PortBindings"] or {}
+    bindings = [b for published in ports.values() for b in published or () if b["HostPort"]]
     return Container(
         id=found["Id"],
         name=found["Name"].removeprefix("/"),
@@ -80,6 +83,7 @@ def _container(found: dict) -> Container:  # type: ignore[type-arg]  # JSON of t
         exit_code=state["ExitCode"],
         health=state.get("Health", {}).get("Status", "none"),
         port=int(bindings[0]["HostPort"]) if bindings else None,
+        command=tuple(found["Config"]["Cmd"] or ()),
     )
 
 

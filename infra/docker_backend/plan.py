@@ -5,6 +5,7 @@ from enum import StrEnum
 
 from infra.backend import Operation
 from infra.docker_backend.observe import Container, Observed
+from infra.drift import differences, said
 from infra.spec import ContainerSpec, StackSpec
 
 
@@ -58,7 +59,8 @@ def _service(declared: ContainerSpec, observed: Observed) -> Iterator[Operation]
     current = next((c for c in observed.of(declared.service) if c.name == declared.name), None)
     for container in observed.of(declared.service):
         if container is not current:
-            yield Operation(Verb.REMOVE_CONTAINER, container.id, "it was left by an interrupted command")
+            cause = "it was left by an interrupted command"
+            yield Operation(Verb.REMOVE_CONTAINER, container.id, cause, container.name)
     drift = _drift(declared, current, observed)
     if current is not None and drift is None:
         if current.running:
@@ -67,9 +69,10 @@ def _service(declared: ContainerSpec, observed: Observed) -> Iterator[Operation]
             yield Operation(Verb.START_CONTAINER, declared.name, f"it is stopped (exit code {current.exit_code})")
             return
     if current is not None and declared.volume in observed.unborn:
-        yield Operation(Verb.REMOVE_CONTAINER, current.id, "the first start of its data was never finished")
+        cause = "the first start of its data was never finished"
+        yield Operation(Verb.REMOVE_CONTAINER, current.id, cause, current.name)
     elif current is not None:
-        yield Operation(Verb.SET_ASIDE, current.id, drift or "")
+        yield Operation(Verb.SET_ASIDE, current.id, drift or "", current.name)
     yield from _volume(declared, observed)
     yield Operation(Verb.CREATE_CONTAINER, declared.name, drift or "its data starts anew")
     yield Operation(Verb.START_CONTAINER, declared.name, "it is new")
@@ -90,8 +93,14 @@ def _drift(declared: ContainerSpec, current: Container | None, observed: Observe
     if current is None:
         return "there is none"
     if current.config_hash != declared.config_hash:
-        return "its declaration changed"
+        return _changed(declared, current)
     wanted = dict(observed.image_ids).get(declared.image)
     if wanted is not None and wanted != current.image_id:
         return f"{declared.image} is another image now"
     return None
+
+
+def _changed(declared: ContainerSpec, current: Container) -> str:
+    pairs = {"image": (current.image, declared.image), "port": (current.port, declared.port)}
+    command = differences(current.command, declared.command) if current.command else []
+    return said([*(f"{name} {was} → {now}" for name, (was, now) in pairs.items() if was != now), *command])

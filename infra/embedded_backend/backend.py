@@ -4,7 +4,6 @@ import os
 import shutil
 import signal
 import subprocess
-from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import replace
@@ -16,13 +15,14 @@ import psutil
 from infra.backend import Operation, Say, Server
 from infra.embedded_backend import postgres, process, redis
 from infra.embedded_backend.binaries import Programs, find_programs, place, placed
-from infra.embedded_backend.plan import Observed, Verb, plan_up
+from infra.embedded_backend.log import read_log
+from infra.embedded_backend.plan import Observed, Verb, plan_up, words_of
 from infra.embedded_backend.server import Launch
 from infra.errors import ServiceFailed
 from infra.settings import BackendChoice
-from infra.spec import MAINTENANCE_DATABASE, Project, Service, StackSpec
+from infra.spec import Project, Service, StackSpec
 from infra.state import ROOT_STATE, state_directory
-from infra.volumes import MARKER
+from infra.volumes import MARKER, Data
 
 _STRAY_SECONDS = 10
 _STOP = {Service.POSTGRES: (signal.SIGINT, 30.0), Service.REDIS: (signal.SIGTERM, 10.0)}
@@ -38,11 +38,21 @@ class EmbeddedBackend:
         self._account = process.Account.for_servers()
         in_memory = not durable and os.access(postgres.MEMORY, os.W_OK)
         self.folder = postgres.MEMORY / f"groundwork-{project.id}" if in_memory else state_directory(project)
+        # Shared by all projects of this user: it holds nothing of any of them.
+        self._templates = state_directory(project).parent / "templates"
         self._children: dict[Service, subprocess.Popen[bytes]] = {}
 
     def resolve(self, spec: StackSpec, known: Mapping[Service, str], deadline: timedelta | None, say: Say) -> StackSpec:  # noqa: ARG002 - the protocol's signature
         """Return `spec` as it is: what it names for containers is not used here."""
         return spec
+
+    def present(self, spec: StackSpec, known: Mapping[Service, str]) -> StackSpec:  # noqa: ARG002 - the protocol's signature
+        """Return `spec` as it is."""
+        return spec
+
+    def missing(self, spec: StackSpec) -> tuple[Operation, ...]:  # noqa: ARG002 - the protocol's signature
+        """Return nothing: the programs are installed or they are not."""
+        return ()
 
     def servers(self) -> dict[Service, Server]:
         """Return the project's running servers."""
@@ -98,10 +108,10 @@ class EmbeddedBackend:
 
     def administer(self, spec: StackSpec, statements: Sequence[str], known_users: Sequence[str]) -> None:  # noqa: ARG002 - single-user mode asks for no user
         """Run statements in single-user mode (PostgreSQL manual, postgres(1)); the server starts anew."""
-        launch = self._launches(spec, self._programs(find_programs()))[0]
+        programs = self._programs(find_programs())
+        launch = self._launches(spec, programs)[0]
         self._stop(Service.POSTGRES)
-        words = (launch.command[0], "--single", *launch.command[1:], MAINTENANCE_DATABASE)
-        process.run(words, launch.directory, self._account, text="".join(f"{line}\n" for line in statements))
+        postgres.administer(programs.postgres, launch.directory, statements, self._account)
         self._start(launch, ExitStack())
 
     def down(self, *, volumes: bool) -> tuple[Operation, ...]:
@@ -118,13 +128,17 @@ class EmbeddedBackend:
         """Tell whether data that was finished is there."""
         return (self._directory(Service.POSTGRES) / MARKER).exists()
 
-    def logs(self, service: Service, lines: int) -> Iterator[str]:
-        """Yield the last lines of the service's log."""
-        with (
-            suppress(FileNotFoundError),
-            self._beside(service, "log").open(encoding="utf-8", errors="replace") as log,
-        ):
-            yield from (line.rstrip("\n") for line in deque(log, maxlen=lines))
+    def data(self, spec: StackSpec) -> Data | None:  # noqa: ARG002 - the protocol's signature
+        """Read what the data folder says of itself."""
+        return postgres.read_data(self._directory(Service.POSTGRES))
+
+    def client(self, service: Service, words: Sequence[str], *, terminal: bool) -> Sequence[str]:  # noqa: ARG002 - the protocol's signature
+        """Return nothing: the servers' programs are this machine's."""
+        return ()
+
+    def logs(self, service: Service, lines: int, *, follow: bool = False) -> Iterator[str]:
+        """Yield the last lines of the service's log, then with `follow` each new one."""
+        return read_log(self._beside(service, "log"), lines, follow=follow)
 
     @property
     def _bin(self) -> Path:
@@ -143,8 +157,8 @@ class EmbeddedBackend:
         _make_folder(self.folder)
         if self._account is None:
             return
-        if self.folder.parent == ROOT_STATE:
-            self.folder.parent.chmod(0o755)
+        ROOT_STATE.mkdir(parents=True, exist_ok=True)
+        ROOT_STATE.chmod(0o755)
         if not self._bin.exists():
             _make_folder(self._bin)
             undo.callback(shutil.rmtree, self._bin, ignore_errors=True)
@@ -167,6 +181,7 @@ class EmbeddedBackend:
             running=running is not None,
             config_hash=started.config_hash if started else None,
             complete=postgres.is_complete(directory) if service is Service.POSTGRES else directory.is_dir(),
+            words=words_of(started.command, started.config) if started else (),
         )
 
     def _running(self, service: Service) -> psutil.Process | None:
@@ -181,7 +196,8 @@ class EmbeddedBackend:
         process.end_strays(launch.directory, _STRAY_SECONDS)
         undo.callback(shutil.rmtree, launch.directory.parent, ignore_errors=True)
         if launch.service is Service.POSTGRES:
-            postgres.initialise(spec.postgres, programs.postgres, launch.directory, self._account)
+            _make_folder(self._templates)
+            postgres.initialise(spec.postgres, programs.postgres, launch.directory, self._templates, self._account)
             return
         launch.directory.mkdir(mode=0o700)
         if self._account is not None:
@@ -213,6 +229,8 @@ class EmbeddedBackend:
             return False
         how, seconds = _STOP[service]
         process.stop(running, self._directory(service), how, seconds)
+        if service in self._children:
+            self._children.pop(service).wait()
         return True
 
 

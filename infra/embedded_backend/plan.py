@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from infra.backend import Operation
+from infra.drift import differences, said
+from infra.embedded_backend.redis import unquoted
 from infra.embedded_backend.server import Launch
 from infra.spec import Service
 
@@ -24,6 +26,7 @@ class Observed:
     running: bool
     config_hash: str | None
     complete: bool
+    words: tuple[str, ...] = ()
 
 
 def plan_up(launches: tuple[Launch, ...], observed: dict[Service, Observed]) -> tuple[Operation, ...]:
@@ -31,12 +34,18 @@ def plan_up(launches: tuple[Launch, ...], observed: dict[Service, Observed]) -> 
     return tuple(operation for launch in launches for operation in _service(launch, observed[launch.service]))
 
 
+def words_of(command: tuple[str, ...], config: str) -> tuple[str, ...]:
+    """Return what a server was told, a word each; of a directive of its configuration `name=value`."""
+    directives = (line.partition(" ") for line in config.splitlines())
+    return (*command, *(f"{name}={unquoted(value)}" for name, _, value in directives))
+
+
 def _service(launch: Launch, observed: Observed) -> Iterator[Operation]:
     name = launch.service.value
     if observed.running and observed.config_hash == launch.config_hash:
         return
     if observed.running:
-        yield Operation(Verb.STOP, name, "its declaration changed")
+        yield Operation(Verb.STOP, name, said(differences(observed.words, words_of(launch.command, launch.config))))
     elif not observed.complete:
         yield Operation(Verb.INITIALISE, name, "there is no data that was finished")
     yield Operation(Verb.START, name, "it has to start anew" if observed.running else "it does not run")

@@ -38,3 +38,8 @@ def quoted(value: str) -> str:
     Source: redis.conf and sdssplitargs() of Redis 7.
     """
     return '"' + "".join(f"\\x{byte:02x}" for byte in value.encode()) + '"'
+
+
+def unquoted(value: str) -> str:
+    """Return the text that `quoted` was given."""
+    return bytes.fromhex(value.strip('"').replace("\\x", "")).decode()

@@ -86,3 +86,25 @@ def test_the_tests_refuse_somebodys_database(tmp_path: Path) -> None:
             somebodys.accept()
     assert done.returncode == 2
     assert "S3cret" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["logs", "--service", "mysql"], 1, "postgres, redis"),
+        (["logs", "--lines", "x"], 1, "--lines x"),
+        (["psql", "--role", "root"], 1, "owner, user, maintenance, admin"),
+        (["psql"], 4, "invoke up"),
+        (["redis-cli"], 4, "invoke up"),
+        (["plan"], 2, "invoke up"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_a_command_that_cannot_work_says_why(copy: Path, words: list[str], code: int, said: str) -> None:
+    """Wrong usage, and a stack that was never up, end with one line on stderr that says what is known or what to do."""
+    done = subprocess.run(
+        [sys.executable, "-m", "invoke", *words], cwd=copy, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, len(done.stderr.splitlines())) == (code, 1)
+    assert said in done.stderr
+    assert not (copy / ".env").exists()

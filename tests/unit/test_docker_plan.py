@@ -34,7 +34,7 @@ def as_declared(spec: StackSpec) -> Observed:
     return Observed(
         containers=tuple(container_of(container) for container in spec.containers),
         volumes=frozenset({POSTGRES, REDIS}),
-        marked=frozenset({POSTGRES, REDIS}),
+        marks=((POSTGRES, "one"), (REDIS, "other")),
         networks=("network-id",),
         image_ids=tuple((container.image, f"image-{container.service}") for container in spec.containers),
     )
