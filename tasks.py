@@ -6,6 +6,7 @@ import signal
 import sys
 from collections.abc import Callable
 from json import dumps
+from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
@@ -155,9 +156,11 @@ def migrate(_: Context) -> None:
 @command()
 def lint(context: Context) -> None:
     """Run every static check: format, lint, types, layers."""
+    # The tools of this very environment, whether or not it is activated.
+    tools = shlex.quote(str(Path(sys.executable).parent))
     for check in ("ruff format --check .", "ruff check .", "mypy", "lint-imports"):
         _say(f"$ {check}")
-        context.run(f"{sys.executable} -m {check}" if check != "lint-imports" else check)
+        context.run(f"{tools}/{check}")
 
 
 @command(options="Options for pytest, as one string.")
