@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl, quote, unquote, urlsplit
 from infra.secret import Secret
 
 SCHEMES = ("postgresql", "postgres", "postgresql+psycopg")
+_SCHEME = re.compile(r"([a-z][a-z0-9+.-]{0,20})?")
 _BROKEN_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 
@@ -36,7 +37,9 @@ class DatabaseUrl:
         if not separator:
             raise ValueError("it has no scheme; it starts with postgresql://")
         if scheme not in SCHEMES:
-            raise ValueError(f"the scheme {scheme!r} is not PostgreSQL's; it starts with postgresql://")
+            # A scheme is short and plain (RFC 3986, 3.1); what is not may be a password that lost its beginning.
+            shown = f"the scheme {scheme!r} is not PostgreSQL's" if _SCHEME.fullmatch(scheme) else "its scheme is none"
+            raise ValueError(f"{shown}; it starts with postgresql://")
         if any(c.isspace() for c in text) or _BROKEN_ESCAPE.search(rest):
             raise ValueError("it holds a space or a bare %; percent-encode what is special in user and password")
         if rest.partition("/")[0].count("@") > 1 or rest.count("@") > 1:
@@ -48,7 +51,7 @@ class DatabaseUrl:
             raise ValueError(
                 "host and port cannot be read; percent-encode what is special in user and password"
             ) from None
-        database = unquote(parts.path.removeprefix("/"))
+        database = parts.path.removeprefix("/")
         if not (parts.username and parts.hostname and database) or "/" in database or parts.fragment:
             raise ValueError("it must name user, host and database: postgresql://user:password@host:port/database")
         return cls(
@@ -56,7 +59,7 @@ class DatabaseUrl:
             password=Secret(unquote(parts.password or "")),
             host=parts.hostname,
             port=port,
-            database=database,
+            database=unquote(database),
             query=dict(parse_qsl(parts.query, keep_blank_values=True)),
         )
 
