@@ -213,6 +213,8 @@ class EmbeddedBackend:
             return False
         how, seconds = _STOP[service]
         process.stop(running, self._directory(service), how, seconds)
+        if service in self._children:
+            self._children.pop(service).wait()
         return True
 
 
