@@ -65,7 +65,9 @@ def command(**help_texts: str) -> Callable[[Command], Command]:
 
 
 def _project() -> Project:
-    return Project.of(CHECKOUT)
+    from infra.adoption import project_at
+
+    return project_at(CHECKOUT)
 
 
 def _preparation() -> "Preparation":
@@ -79,15 +81,20 @@ def _preparation() -> "Preparation":
     return Preparation(prepare, CHECKOUT / "schema" / "roles.py")
 
 
-@command()
-def up(_: Context) -> None:
+@command(
+    adopt="Take over the stack that this checkout had before it was moved.",
+    new="Start a new stack, though this checkout seems to have had one before it was moved.",
+)
+def up(_: Context, adopt: bool = False, new: bool = False) -> None:
     """Start PostgreSQL and Redis and wait until they serve; do nothing where they do."""
-    from infra import stack
+    from infra import adoption, stack
 
     if write_env_file(CHECKOUT):
         _say("wrote .env with generated passwords (mode 0600)")
     settings = Settings.load()
-    _print_stack(stack.up(settings, _project(), _preparation(), _say), settings)
+    ask = _asked if sys.stdin.isatty() else None
+    project = adoption.settle(CHECKOUT, adopt=adopt, new=new, ask=ask, say=_say)
+    _print_stack(stack.up(settings, project, _preparation(), _say), settings)
 
 
 @command(volumes="Remove the data as well; asks first.", yes="Answer that question with yes.")
@@ -253,8 +260,12 @@ def bench(context: Context, output: str = "bench.json", rounds: str = "7") -> No
 def _confirm(question: str) -> None:
     if not sys.stdin.isatty():
         raise Exit(f"{question} Nobody can answer here: repeat the command with --yes.", 1)
-    if input(f"{question} [y/N] ").strip().lower() not in {"y", "yes"}:
+    if not _asked(question):
         raise Exit("nothing was changed", 1)
+
+
+def _asked(question: str) -> bool:
+    return input(f"{question} [y/N] ").strip().lower() in {"y", "yes"}
 
 
 def _one_of(kind: type[Choice], text: str, flag: str) -> Choice:

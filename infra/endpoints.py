@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from infra.adoption import project_at
 from infra.errors import StackError
 from infra.secret import Secret
 from infra.settings import CHECKOUT, DATABASE_NAME, Role, Settings
@@ -37,7 +38,7 @@ def database_url(settings: Settings, role: Role, project: Project | None = None)
             f"DATABASE_URL names an external database, and no URL is set for {role} there. "
             f"Set {_KEYS[role]} to a URL of the same database."
         )
-    record = Record.load(project or Project.of(CHECKOUT))
+    record = Record.load(project or project_at(CHECKOUT))
     if record is None:
         raise StackError("The stack of this checkout was never brought up. Run `invoke up`, or set DATABASE_URL.")
     if not record.proven:

@@ -5,13 +5,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
+from infra.adoption import renounce
 from infra.backend import Backend, Operation, Say, Server
 from infra.errors import EngineUnavailable, ImageUnavailable, StackError
 from infra.ports import choose_ports, spec_ports
 from infra.readiness import Preparation, Readiness, fingerprint
 from infra.settings import BackendChoice, Settings
 from infra.spec import Project, Service, StackSpec, build_stack
-from infra.state import Record, forget, project_lock, state_directory, undisturbed
+from infra.state import Record, forget, ports_claimed, project_lock, state_directory, undisturbed
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +44,9 @@ def up(settings: Settings, project: Project, prepare: Preparation, say: Say, *, 
     with project_lock(project, say), ExitStack() as undo:
         record = Record.load(project)
         backend, spec = choose(settings, declared, record, say)
-        spec = spec.on_ports(choose_ports(spec, record.ports if record else {}, backend.servers(), say))
-        operations = backend.up(spec, undo)
+        with ports_claimed(project):
+            spec = spec.on_ports(choose_ports(spec, record.ports if record else {}, backend.servers(), say))
+            operations = backend.up(spec, undo)
         if operations or not is_proven(record, backend.servers(), settings, prepare):
             superuser = record.superuser if record else ""
             Readiness(backend, spec, settings, prepare, superuser, say).prove()
@@ -75,6 +77,7 @@ def down(project: Project, say: Say, *, volumes: bool = False) -> Stack:
         operations = tuple(operation for backend in backends for operation in backend.down(volumes=volumes))
         if volumes:
             forget(project)
+            renounce(project)
             shutil.rmtree(state_directory(project), ignore_errors=True)
         elif record:
             replace(record, proven={}).save(project)

@@ -8,8 +8,9 @@ cannot read below a home of mode 0700; otherwise in the XDG state folder (XDG Ba
 import fcntl
 import json
 import os
+import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TextIO
@@ -101,6 +102,24 @@ def project_lock(project: Project, say: Callable[[str], None]) -> Iterator[None]
         stream.truncate(0)
         stream.write(f"pid {os.getpid()}\n")
         stream.flush()
+        try:
+            yield
+        finally:
+            _leave_nothing_empty(state_directory(project))
+
+
+def _leave_nothing_empty(directory: Path) -> None:
+    """Remove a folder that holds nothing but the lock: who waits for that finds it gone, and makes another."""
+    with suppress(FileNotFoundError):
+        if [found.name for found in directory.iterdir()] == ["lock"]:
+            shutil.rmtree(directory)
+
+
+@contextmanager
+def ports_claimed(project: Project) -> Iterator[None]:
+    """Keep the other stacks of this user from choosing ports, until those of `project` are listened on."""
+    with _open(state_directory(project).parent / "ports.lock") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
         yield
 
 

@@ -4,13 +4,14 @@ import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import psutil
+from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from infra.backend import Operation, Say, Server
 from infra.embedded_backend import postgres, process, redis
@@ -19,12 +20,14 @@ from infra.embedded_backend.log import read_log
 from infra.embedded_backend.plan import Observed, Verb, plan_up, words_of
 from infra.embedded_backend.server import Launch
 from infra.errors import ServiceFailed
+from infra.ports import is_free
 from infra.settings import BackendChoice
 from infra.spec import Project, Service, StackSpec
 from infra.state import ROOT_STATE, state_directory
 from infra.volumes import MARKER, Data
 
 _STRAY_SECONDS = 10
+_PORT_SECONDS = 5
 _STOP = {Service.POSTGRES: (signal.SIGINT, 30.0), Service.REDIS: (signal.SIGTERM, 10.0)}
 
 
@@ -93,7 +96,21 @@ class EmbeddedBackend:
                     self._start(launch, undo)
                 case _:
                     raise AssertionError(f"no step of this backend: {operation}")
+        self._await_ports(launches.values())
         return operations
+
+    def _await_ports(self, launches: Iterable[Launch]) -> None:
+        """Wait until the servers that were started listen or have ended: then their ports are nobody else's."""
+        waiting = Retrying(
+            retry=retry_if_result(lambda settled: not settled),
+            stop=stop_after_delay(_PORT_SECONDS),
+            wait=wait_fixed(0.005),
+            retry_error_callback=lambda _: None,
+        )
+        for launch in launches:
+            child = self._children.get(launch.service)
+            if child is not None:
+                waiting(lambda child=child, port=launch.port: child.poll() is not None or not is_free(port))
 
     def still_alive(self, service: Service) -> None:
         """Return while the service's process runs."""

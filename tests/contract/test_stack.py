@@ -1,7 +1,9 @@
 """What a stack does on either backend, used through the command line."""
 
+import shutil
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -254,3 +256,31 @@ def test_changed_passwords_are_taught_to_the_data(checkout: Checkout, running: b
     assert checkout.redis().ping()
     with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
         psycopg.connect(former.libpq())
+
+
+def test_a_moved_checkout_is_offered_its_stack(checkout: Checkout) -> None:
+    """After a move `up` starts nothing until it is told; with `--adopt` the data of before is there."""
+    checkout.succeed("up")
+    checkout.query(Role.OWNER, "CREATE TABLE kept AS SELECT 42 AS value")
+    checkout.succeed("down")
+    former = checkout.project
+    (checkout.path.parent / "moved").mkdir()
+    checkout.path = checkout.path.rename(checkout.path.parent / "moved" / "shop")
+    assert checkout.invoke("up").returncode == 4
+    assert things_of(checkout.project, checkout.backend) == []
+    checkout.succeed("up", "--adopt")
+    assert checkout.query(Role.OWNER, "SELECT value, current_setting('cluster_name') FROM kept") == [(42, former.id)]
+    checkout.succeed("down", "--volumes", "--yes")
+    assert things_of(former, checkout.backend) == []
+    assert not state_directory(former).exists()
+
+
+def test_a_copied_checkout_gets_a_stack_of_its_own(checkout: Checkout) -> None:
+    """A copy whose original is still there is not offered the original's stack, and gives nothing of it up."""
+    checkout.succeed("up")
+    checkout.query(Role.OWNER, "CREATE TABLE kept AS SELECT 42 AS value")
+    copied = Checkout(Path(shutil.copytree(checkout.path, checkout.path.parent / "copied" / "shop")), checkout.backend)
+    copied.succeed("up")
+    assert copied.query(Role.OWNER, "SELECT to_regclass('public.kept')") == [(None,)]
+    copied.succeed("down", "--volumes", "--yes")
+    assert checkout.query(Role.OWNER, "SELECT value FROM kept") == [(42,)]

@@ -67,7 +67,7 @@ def test_what_cannot_be_read_is_refused_without_showing_the_password(before: str
         assert MARK not in str(error)  # noqa: PT017 - a text that can be read is as good
 
 
-@pytest.mark.parametrize("scheme", ["mysql", "sqlite", "postgresql+asyncpg", "postgresql+psycopg2", "redis", ""])
+@pytest.mark.parametrize("scheme", ["mysql", "sqlite", "postgresql+asyncpg", "postgresql+psycopg2", "redis"])
 def test_other_schemes_are_refused_by_name(scheme: str) -> None:
     """The message names the scheme that was written and the one to write."""
     with pytest.raises(ValueError, match="postgresql://") as caught:
