@@ -1,0 +1,40 @@
+"""The README's daily hour, with the README's own code."""
+
+import re
+import subprocess
+import sys
+
+from infra.settings import CHECKOUT, Role
+from tests.fixtures.checkout import Checkout
+
+A_TABLE, A_QUERY = re.findall(r"```python\n(.*?)```", (CHECKOUT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+
+
+def test_the_readmes_table_becomes_an_isolated_table(checkout: Checkout) -> None:
+    """The README's model, generated and migrated, is a table under forced row level security; nothing is pending."""
+    (checkout.path / "schema" / "invoices.py").write_text(A_TABLE)
+    with (checkout.path / "schema" / "models.py").open("a") as models:
+        models.write("\nfrom schema.invoices import Invoice  # noqa\n")
+    checkout.succeed("up", "migrate")
+    checkout.succeed("generate", "-m", "add invoices")
+    assert (checkout.path / "migrations" / "versions" / "0002_add_invoices.py").exists()
+    checkout.succeed("migrate")
+    assert checkout.query(
+        Role.OWNER,
+        "SELECT relrowsecurity, relforcerowsecurity, (SELECT count(*) FROM pg_policy WHERE polrelid = c.oid)"
+        " FROM pg_class c WHERE oid = 'invoices'::regclass",
+    ) == [(True, True, 2)]
+    checkout.succeed("generate", "-m", "nothing")
+    assert len(list((checkout.path / "migrations" / "versions").glob("*.py"))) == 2
+
+
+def test_the_readmes_query_runs(checkout: Checkout) -> None:
+    """The README's sign-up leaves one tenant with one user, which maintenance sees."""
+    checkout.succeed("up", "migrate")
+    done = subprocess.run(
+        [sys.executable, "-c", A_QUERY], cwd=checkout.path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert checkout.query(Role.MAINTENANCE, "SELECT email FROM users JOIN tenants USING (tenant_id)") == [
+        ("ada@example.com",)
+    ]
