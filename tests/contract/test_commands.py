@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -17,32 +16,8 @@ from infra.settings import BackendChoice, Role
 from infra.spec import Service
 from infra.state import state_directory
 from infra.volumes import MARKER
-from tests.fixtures.checkout import Checkout, Done, copy_project
+from tests.fixtures.checkout import Checkout, Done, Serve
 from tests.fixtures.world import remove_data_files, things_of, write_data_file
-
-Serve = Callable[[BackendChoice], Checkout]
-
-
-@pytest.fixture(scope="module")
-def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
-    """Bring up one stack for each backend, for tests that leave it as it is."""
-    made: dict[BackendChoice, Checkout] = {}
-
-    def give(choice: BackendChoice) -> Checkout:
-        if choice not in made:
-            made[choice] = Checkout(copy_project(tmp_path_factory.mktemp("served") / "shop"), choice)
-            made[choice].succeed("up")
-        return made[choice]
-
-    yield give
-    for checkout in made.values():
-        checkout.invoke("down", "--volumes", "--yes")
-
-
-@pytest.fixture
-def served(backend: BackendChoice, serve: Serve) -> Checkout:
-    """Give a checkout whose stack is up."""
-    return serve(backend)
 
 
 def pipe(checkout: Checkout, text: str, *words: str, **environ: str) -> Done:
