@@ -4,6 +4,7 @@ Order: DOCKER_HOST, DOCKER_CONTEXT, the current context, then the sockets that e
 """
 
 import os
+import socket
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,6 +90,10 @@ def connect(endpoint: Endpoint) -> Client:
     Raises:
         EngineUnavailable: nobody is there, it may not be used, or it does not answer within five seconds.
     """
+    try:
+        _reach(endpoint.url)
+    except OSError as error:
+        raise _explain(endpoint, error) from None
     import docker
     from docker.errors import DockerException
 
@@ -101,10 +106,23 @@ def connect(endpoint: Endpoint) -> Client:
     return client
 
 
-def _explain(endpoint: Endpoint, error: Exception) -> EngineUnavailable:
+def _reach(url: str) -> None:
+    """Connect to the endpoint and hang up: the system's own error says most, and the SDK buries it in others."""
+    scheme, _, address = url.partition("://")
+    if scheme == "unix":
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.settimeout(_PING_SECONDS)
+            probe.connect(address)
+    else:
+        host, _, port = address.rstrip("/").rpartition(":")
+        if not port.isdigit():
+            raise OSError(f"{url} names no port")
+        socket.create_connection((host, int(port)), _PING_SECONDS).close()
+
+
+def _explain(endpoint: Endpoint, cause: Exception) -> EngineUnavailable:
     where = f"{endpoint.url} (from {endpoint.source})"
     remedy = "Start the engine, or set STACK_BACKEND=embedded to run the servers as plain processes."
-    cause = _os_error(error)
     if isinstance(cause, PermissionError):
         return EngineUnavailable(
             f"Your user may not use the engine at {where}. Add yourself to the group that owns the socket (usually "
@@ -117,24 +135,10 @@ def _explain(endpoint: Endpoint, error: Exception) -> EngineUnavailable:
         return EngineUnavailable(
             f"Nobody listens at {where}: the engine is not running. {remedy}", absent=not endpoint.asked_for
         )
-    if "timed out" in str(error).lower():
+    if isinstance(cause, TimeoutError) or "timed out" in str(cause).lower():
         return EngineUnavailable(
             f"The engine at {where} accepts connections but did not answer within {_PING_SECONDS} s. Restart it, or "
             "set STACK_BACKEND=embedded.",
             absent=False,
         )
-    return EngineUnavailable(f"The engine at {where} cannot be used: {error}. {remedy}", absent=False)
-
-
-def _os_error(error: BaseException) -> OSError | None:
-    """Dig out the system's own error from below the layers that the SDK and its HTTP library wrap around it."""
-    pending: list[object] = [error]
-    seen: set[int] = set()
-    while pending:
-        current = pending.pop()
-        if isinstance(current, (FileNotFoundError, PermissionError, ConnectionRefusedError)):
-            return current
-        if isinstance(current, BaseException) and id(current) not in seen:
-            seen.add(id(current))
-            pending += [current.__cause__, current.__context__, getattr(current, "reason", None), *current.args]
-    return None
+    return EngineUnavailable(f"The engine at {where} cannot be used: {cause}. {remedy}", absent=False)
