@@ -22,7 +22,8 @@ from schema.errors import DatabaseUnavailable
 from tests.fixtures.database import Logged, MakeEngine
 from tests.fixtures.stack import RunningStack
 
-MOMENT = timedelta(milliseconds=200)
+MOMENT = timedelta(milliseconds=100)
+PATIENCE = timedelta(milliseconds=500)
 
 
 def backend_pid(engine: Engine) -> int:
@@ -71,7 +72,7 @@ def test_the_pool_never_exceeds_its_limit(
         replace(stack.url(Role.USER), query={"application_name": name}),
         database_pool_budget=6,
         database_processes=2,
-        database_connect_timeout=MOMENT,
+        database_connect_timeout=PATIENCE,
     )
     counted = Event()
 
@@ -133,19 +134,19 @@ def test_a_long_statement_is_ended(make_engine: MakeEngine) -> None:
     with engine.connect() as connection, pytest.raises(DBAPIError) as caught:
         connection.execute(text("SELECT pg_sleep(5)"))
     assert isinstance(caught.value.orig, psycopg.errors.QueryCanceled)
-    assert monotonic() - started < 3
+    assert monotonic() - started < 4
     assert backend_pid(engine) == before
 
 
 def test_an_answer_is_not_waited_for_longer_than_the_settings_say(make_engine: MakeEngine) -> None:
     """A session that lifts its own statement timeout still waits no longer than the engine's bound."""
-    engine = make_engine(database_statement_timeout=MOMENT, database_connect_timeout=MOMENT)
+    engine = make_engine(database_statement_timeout=MOMENT, database_connect_timeout=PATIENCE)
     started = monotonic()
     with engine.connect() as connection:
         connection.execute(text("SET statement_timeout = 0"))
-        with pytest.raises(DatabaseUnavailable, match=r"no answer within 0\.4 s"):
-            connection.execute(text("SELECT pg_sleep(3)"))
-    assert monotonic() - started < 2
+        with pytest.raises(DatabaseUnavailable, match=r"no answer within 0\.6 s"):
+            connection.execute(text("SELECT pg_sleep(5)"))
+    assert monotonic() - started < 4
 
 
 def test_production_refuses_a_server_without_tls(make_engine: MakeEngine) -> None:
@@ -208,7 +209,7 @@ def test_no_event_holds_a_url_or_a_password(
     engine = make_engine(database_pool_budget=1, database_processes=1)
     terminate(admin, backend_pid(engine))
     backend_pid(engine)
-    away = make_engine(replace(stack.url(Role.USER), port=1), database_connect_deadline=MOMENT)
+    away = make_engine(replace(stack.url(Role.USER), port=1), database_connect_deadline=PATIENCE)
     with pytest.raises(DatabaseUnavailable):
         away.connect()
     assert "database not reachable, trying again" in [entry["event"] for entry in logged]

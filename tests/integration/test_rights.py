@@ -192,58 +192,91 @@ def test_ensuring_again_writes_nothing(stack: RunningStack, admin: BoundedConnec
     assert [len(rows) for rows in before.values()] == [3, 1, 1, 2]
 
 
-DAMAGES: list[tuple[LiteralString, LiteralString]] = [
-    ("ALTER ROLE app_user SUPERUSER CREATEDB BYPASSRLS", "ALTER ROLE app_user NOSUPERUSER NOCREATEDB NOBYPASSRLS"),
-    ("ALTER ROLE app_owner CREATEROLE BYPASSRLS", "ALTER ROLE app_owner NOCREATEROLE NOBYPASSRLS"),
-    ("ALTER ROLE app_maintenance NOBYPASSRLS", "ALTER ROLE app_maintenance BYPASSRLS"),
-    ("ALTER ROLE app_user NOLOGIN", "ALTER ROLE app_user LOGIN"),
-    ("GRANT app_owner TO app_user", "REVOKE app_owner FROM app_user"),
-    ("GRANT app_maintenance TO app_user WITH SET FALSE", "REVOKE app_maintenance FROM app_user"),
-    ("GRANT pg_write_all_data TO app_owner", "REVOKE pg_write_all_data FROM app_owner"),
-    ("REVOKE pg_read_all_data FROM app_maintenance", "GRANT pg_read_all_data TO app_maintenance"),
-    ("GRANT TEMPORARY ON DATABASE app TO PUBLIC", "REVOKE TEMPORARY ON DATABASE app FROM PUBLIC"),
-    ("GRANT CREATE ON DATABASE app TO app_user", "REVOKE CREATE ON DATABASE app FROM app_user"),
-    ("REVOKE CONNECT ON DATABASE app FROM app_maintenance", "GRANT CONNECT ON DATABASE app TO app_maintenance"),
-    ("GRANT CREATE ON SCHEMA public TO PUBLIC", "REVOKE CREATE ON SCHEMA public FROM PUBLIC"),
-    ("GRANT CREATE ON SCHEMA app TO app_user", "REVOKE CREATE ON SCHEMA app FROM app_user"),
-    ("REVOKE USAGE ON SCHEMA app FROM app_user", "GRANT USAGE ON SCHEMA app TO app_user"),
-    ("ALTER DATABASE app OWNER TO CURRENT_USER", "ALTER DATABASE app OWNER TO app_owner"),
-]
+# What somebody does by hand, and what undoes it whether or not it was put right.
+DAMAGES: dict[str, tuple[LiteralString, LiteralString]] = {
+    "attributes": (
+        """ALTER ROLE app_user SUPERUSER CREATEDB BYPASSRLS NOLOGIN;
+        ALTER ROLE app_owner CREATEROLE BYPASSRLS;
+        ALTER ROLE app_maintenance NOBYPASSRLS NOINHERIT""",
+        """ALTER ROLE app_user NOSUPERUSER NOCREATEDB NOBYPASSRLS LOGIN;
+        ALTER ROLE app_owner NOCREATEROLE NOBYPASSRLS;
+        ALTER ROLE app_maintenance BYPASSRLS INHERIT""",
+    ),
+    "memberships": (
+        """GRANT app_owner TO app_user;
+        GRANT app_maintenance TO app_owner WITH SET FALSE;
+        GRANT pg_write_all_data TO app_maintenance;
+        REVOKE pg_read_all_data FROM app_maintenance""",
+        """REVOKE app_owner FROM app_user;
+        REVOKE app_maintenance FROM app_owner;
+        REVOKE pg_write_all_data FROM app_maintenance;
+        GRANT pg_read_all_data TO app_maintenance""",
+    ),
+    "temporary tables": (
+        "GRANT TEMPORARY ON DATABASE app TO PUBLIC",
+        "REVOKE TEMPORARY ON DATABASE app FROM PUBLIC",
+    ),
+    "the database": (
+        "GRANT CREATE ON DATABASE app TO app_user; REVOKE CONNECT ON DATABASE app FROM app_maintenance",
+        "REVOKE CREATE ON DATABASE app FROM app_user; GRANT CONNECT ON DATABASE app TO app_maintenance",
+    ),
+    "its schemas": (
+        """GRANT CREATE ON SCHEMA public TO PUBLIC;
+        GRANT CREATE ON SCHEMA app TO app_user;
+        REVOKE USAGE ON SCHEMA app FROM app_user""",
+        """REVOKE CREATE ON SCHEMA public FROM PUBLIC;
+        REVOKE CREATE ON SCHEMA app FROM app_user;
+        GRANT USAGE ON SCHEMA app TO app_user""",
+    ),
+    "its owner": ("ALTER DATABASE app OWNER TO CURRENT_USER", "ALTER DATABASE app OWNER TO app_owner"),
+}
 
 
-@pytest.mark.parametrize(("damage", "undo"), DAMAGES, ids=[damage for damage, _ in DAMAGES])
+@pytest.mark.parametrize("what", DAMAGES)
 def test_a_right_that_was_changed_by_hand_is_put_right(
-    damage: LiteralString, undo: LiteralString, stack: RunningStack, admin: BoundedConnection
+    what: str, stack: RunningStack, admin: BoundedConnection
 ) -> None:
     """Whatever somebody gave or took, ensuring makes the declared rights of it."""
     before = rights(admin)
-    with damaged(admin, damage, undo):
+    with damaged(admin, *DAMAGES[what]):
         assert rights(admin) != before
         roles.ensure(stack.admin, stack.settings)
         assert rights(admin) == before
 
 
 def test_a_password_that_was_changed_by_hand_is_put_right(stack: RunningStack, admin: BoundedConnection) -> None:
-    """The settings' password works again, and what the server holds of it is a SCRAM verifier."""
-    question: LiteralString = "SELECT rolpassword FROM pg_authid WHERE rolname = 'app_user'"
-    (before,) = admin.execute(question).fetchone() or ("",)
+    """The settings' password works again."""
+    (before,) = admin.execute("SELECT rolpassword FROM pg_authid WHERE rolname = 'app_user'").fetchone() or ("",)
     undo = SQL("ALTER ROLE app_user PASSWORD {}").format(before)
     with damaged(admin, "ALTER ROLE app_user PASSWORD 'changed by hand'", undo):
         with pytest.raises(DatabaseUnavailable, match="password authentication failed"):
             connect(stack.url(Role.USER), stack.settings)
         roles.ensure(stack.admin, stack.settings)
         connect(stack.url(Role.USER), stack.settings).close()
-        (after,) = admin.execute(question).fetchone() or ("",)
-        assert (after != before, after.partition("$")[0]) == (True, "SCRAM-SHA-256")
 
 
-def test_two_that_ensure_at_once_both_succeed(stack: RunningStack, admin: BoundedConnection) -> None:
-    """One waits for the other, so that no catalogue row is written by both."""
-    before = rights(admin)
-    with damaged(admin, *DAMAGES[0]), ThreadPoolExecutor(4) as threads:
-        ensuring = [threads.submit(roles.ensure, stack.admin, stack.settings) for _ in range(4)]
-        assert [done.exception() for done in ensuring] == [None] * 4
-        assert rights(admin) == before
+def test_the_servers_log_does_not_get_a_password(stack: RunningStack, admin: BoundedConnection) -> None:
+    """A statement that is logged holds a SCRAM verifier in the password's place."""
+    logged: list[str | None] = []
+    admin.add_notice_handler(lambda notice: logged.append(notice.message_primary))
+    admin.execute("SET client_min_messages = log; SET log_statement = 'all'")
+    roles._set_password(admin, Role.USER, stack.settings)
+    (statement,) = filter(None, logged)
+    assert "PASSWORD 'SCRAM-SHA-256$" in statement
+    assert stack.settings.app_user_password.reveal() not in statement
+
+
+def test_who_ensures_waits_for_another_who_does(stack: RunningStack) -> None:
+    """Of two at once the second one starts when the first one is done, so that neither writes what the other reads."""
+    with connect(stack.admin, stack.settings, autocommit=True) as first, ThreadPoolExecutor(1) as threads:
+        first.execute("SELECT pg_advisory_lock(%s)", [roles._LOCK])
+        second = threads.submit(roles.ensure, stack.admin, stack.settings)
+        waits: LiteralString = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+        while not second.done() and first.execute(waits).fetchone() == (0,):
+            pass
+        assert not second.done()
+        first.execute("SELECT pg_advisory_unlock_all()")
+        second.result(timeout=10)
 
 
 def test_the_owner_makes_no_databases_in_production(stack: RunningStack, admin: BoundedConnection) -> None:

@@ -57,7 +57,7 @@ def test_a_server_that_is_away_is_one_error_within_the_deadline(closed_port: int
     )
     pauses = [entry["seconds"] for entry in logged]
     assert len(pauses) > 2
-    assert pauses[-1] > pauses[0] * 2
+    assert pauses[-1] > pauses[0]
 
 
 def test_a_server_that_never_answers_is_given_up(silent_port: int) -> None:
