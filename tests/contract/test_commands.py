@@ -214,6 +214,7 @@ def test_no_command_that_looks_shows_a_password(served: Checkout) -> None:
     assert [secret for secret in served.secrets() if secret in said] == []
 
 
+@pytest.mark.slow
 def test_doctor_ends_as_up_would_through_a_checkouts_life(checkout: Checkout) -> None:
     """Doctor is content before `up` (and makes nothing), while the servers run, and after; other data it refuses."""
     before = checkout.succeed("doctor", "--json")

@@ -78,6 +78,7 @@ def test_down_with_volumes_asks(served: Checkout) -> None:
     assert served.status() == before
 
 
+@pytest.mark.slow
 def test_same_folder_name_is_another_stack(make_checkout: MakeCheckout) -> None:
     """Two checkouts whose folders have the same name do not see each other's data, nor remove it."""
     one, other = make_checkout("one/shop"), make_checkout("other/shop")
@@ -156,6 +157,7 @@ def test_an_ended_server_is_reported_at_once(checkout: Checkout) -> None:
     assert things_of(checkout.project, checkout.backend) == []
 
 
+@pytest.mark.slow
 def test_unfinished_data_is_made_anew(checkout: Checkout) -> None:
     """Data that a killed first start left behind, without the completion marker, is made anew by the next `up`."""
     checkout.succeed("up")
@@ -166,6 +168,7 @@ def test_unfinished_data_is_made_anew(checkout: Checkout) -> None:
     assert checkout.query(Role.USER, "SELECT current_setting('cluster_name')") == [(checkout.project.id,)]
 
 
+@pytest.mark.slow
 def test_finished_data_is_never_made_anew(checkout: Checkout) -> None:
     """Data that carries the marker stays as it is, even where the server cannot start on it."""
     checkout.succeed("up")
@@ -220,6 +223,7 @@ def test_commands_before_the_first_up_say_what_to_do(checkout: Checkout) -> None
     assert len(done.stderr.strip().splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_a_role_that_was_changed_by_hand_is_put_right(checkout: Checkout) -> None:
     """An application role that somebody made a superuser is none any more after servers start anew."""
     checkout.succeed("up")
@@ -253,6 +257,7 @@ def test_changed_passwords_are_taught_to_the_data(checkout: Checkout, running: b
         psycopg.connect(former.libpq())
 
 
+@pytest.mark.slow
 def test_a_moved_checkout_is_offered_its_stack(checkout: Checkout) -> None:
     """After a move `up` starts nothing until it is told; with `--adopt` the data of before is there."""
     checkout.succeed("up")
@@ -270,6 +275,7 @@ def test_a_moved_checkout_is_offered_its_stack(checkout: Checkout) -> None:
     assert not state_directory(former).exists()
 
 
+@pytest.mark.slow
 def test_a_copied_checkout_gets_a_stack_of_its_own(checkout: Checkout) -> None:
     """A copy whose original is still there is not offered the original's stack, and gives nothing of it up."""
     checkout.succeed("up")

@@ -14,7 +14,7 @@ from infra.spec import Project
 from tests.fixtures.checkout import copy_project
 from tests.fixtures.world import engine, things_of
 
-pytestmark = pytest.mark.usefixtures("docker")
+pytestmark = [pytest.mark.usefixtures("docker"), pytest.mark.slow]
 
 _A_TEST = "tests/docker/test_compose.py::test_health_checks_pass"
 
