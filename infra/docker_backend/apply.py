@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, suppress
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -13,6 +14,7 @@ from infra.docker_backend.observe import MARKED_LABEL, Observed
 from infra.docker_backend.plan import Verb, network_name
 from infra.endpoints import HOST
 from infra.spec import ContainerSpec, StackSpec
+from infra.steps import whole
 
 SET_ASIDE_SUFFIX = "-set-aside"
 STOP_SECONDS = 30
@@ -24,34 +26,37 @@ def apply_up(client: Client, spec: StackSpec, operations: Sequence[Operation], u
     Raises:
         EnvironmentFault: the engine refuses, as for a port that is taken.
     """
-    declared = {container.name: container for container in spec.containers}
     starts = [operation for operation in operations if operation.verb is Verb.START_CONTAINER]
-    made: set[str] = set()
+    made = {operation.target for operation in operations if operation.verb is Verb.CREATE_CONTAINER}
     for operation in (operation for operation in operations if operation not in starts):
         with explained(operation):
-            match operation.verb:
-                case Verb.CREATE_NETWORK:
-                    network = client.create_network(operation.target, driver="bridge", labels=spec.labels)
-                    undo.callback(_quietly, client.remove_network, network["Id"])
-                case Verb.CREATE_VOLUME:
-                    client.create_volume(operation.target, labels=spec.labels | {MARKED_LABEL: uuid4().hex})
-                    undo.callback(_quietly, client.remove_volume, operation.target)
-                case Verb.REMOVE_VOLUME:
-                    client.remove_volume(operation.target)
-                case Verb.SET_ASIDE:
-                    _set_aside(client, operation.target, undo)
-                case Verb.REMOVE_CONTAINER:
-                    _remove_container(client, operation.target)
-                case Verb.CREATE_CONTAINER:
-                    create_container(client, spec, declared[operation.target])
-                    undo.callback(_quietly, _remove_container, client, operation.target)
-                    made.add(operation.target)
-                case _:
-                    raise AssertionError(f"no step on the way up: {operation}")
+            whole(partial(_take, client, spec, operation, undo))
     for operation in starts:
         if operation.target not in made:
             undo.callback(_quietly, client.stop, operation.target, timeout=STOP_SECONDS)
     _start_at_once(client, starts)
+
+
+def _take(client: Client, spec: StackSpec, operation: Operation, undo: ExitStack) -> None:
+    match operation.verb:
+        case Verb.CREATE_NETWORK:
+            network = client.create_network(operation.target, driver="bridge", labels=spec.labels)
+            undo.callback(_quietly, client.remove_network, network["Id"])
+        case Verb.CREATE_VOLUME:
+            client.create_volume(operation.target, labels=spec.labels | {MARKED_LABEL: uuid4().hex})
+            undo.callback(_quietly, client.remove_volume, operation.target)
+        case Verb.REMOVE_VOLUME:
+            client.remove_volume(operation.target)
+        case Verb.SET_ASIDE:
+            _set_aside(client, operation.target, undo)
+        case Verb.REMOVE_CONTAINER:
+            _remove_container(client, operation.target)
+        case Verb.CREATE_CONTAINER:
+            declared = next(container for container in spec.containers if container.name == operation.target)
+            create_container(client, spec, declared)
+            undo.callback(_quietly, _remove_container, client, operation.target)
+        case _:
+            raise AssertionError(f"no step on the way up: {operation}")
 
 
 def _start_at_once(client: Client, starts: Sequence[Operation]) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -24,6 +25,7 @@ from infra.ports import is_free
 from infra.settings import BackendChoice
 from infra.spec import Project, Service, StackSpec
 from infra.state import ROOT_STATE, state_directory
+from infra.steps import whole
 from infra.volumes import MARKER, Data
 
 _STRAY_SECONDS = 10
@@ -89,11 +91,11 @@ class EmbeddedBackend:
             launch = launches[Service(operation.target)]
             match operation.verb:
                 case Verb.STOP:
-                    self._stop_for_now(launch, undo)
+                    whole(partial(self._stop_for_now, launch, undo))
                 case Verb.INITIALISE:
                     self._initialise(spec, launch, programs, undo)
                 case Verb.START:
-                    self._start(launch, undo)
+                    whole(partial(self._start, launch, undo))
                 case _:
                     raise AssertionError(f"no step of this backend: {operation}")
         self._await_ports(launches.values())
