@@ -210,6 +210,33 @@ def build_images(_: Context, force: bool = False) -> None:
         print(reference)
 
 
+@command(sql="Print it as a script for psql, and connect to nothing.", json="Print JSON, for programs.")
+def bootstrap(_: Context, sql: bool = False, json: bool = False) -> None:
+    """Prepare the server that DATABASE_ADMIN_URL names, or the stack's own: roles, database, rights; verify each.
+
+    The administrator is a superuser, or one who may create roles and databases. What the server refuses to that one is
+    named with what to do instead. The script holds SCRAM verifiers in the passwords' place.
+    """
+    from schema import bootstrap
+
+    settings = Settings.load()
+    if sql:
+        print(bootstrap.script(settings), end="")
+        return
+    from infra.endpoints import administrator_url
+
+    admin = administrator_url(settings)
+    done = bootstrap.bootstrap(admin, settings)
+    refused = [{"what": each.unless, "instead": each.fallback} for each in done.refused]
+    if json:
+        print(dumps({"host": admin.host, "port": admin.port, "made": done.made, "refused": refused}, indent=2))
+        return
+    print(*done.made, sep="\n", end="\n" if done.made else "")
+    for each in refused:
+        print(f"refused here: {each['what']}. {each['instead']}")
+    print(f"{admin.host}:{admin.port}: roles, database and rights are as declared{', but for that' if refused else ''}")
+
+
 @command(message="What the migration does, in a few words; becomes its file's name.")
 def generate(_: Context, message: str) -> None:
     """Write a migration from the difference between models and migrations."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import NoReturn
 
-from infra.endpoints import HOST, admin_url, database_url, role_url
+from infra.endpoints import HOST, admin_url, administrator_url, database_url, role_url
 from infra.errors import EnvironmentFault, StackError
 from infra.secret import Secret
 from infra.settings import DATABASE_NAME, Role, Settings
@@ -103,12 +103,8 @@ def redis_cli(settings: Settings, project: Project) -> Client:
 
 def _external(settings: Settings, whom: As | None) -> DatabaseUrl | None:
     if whom is As.ADMIN:
-        if settings.database_admin_url is None and settings.database_url is not None:
-            raise StackError(
-                "DATABASE_URL names an external database, and no URL is set for its administrator. Set "
-                "DATABASE_ADMIN_URL to a URL of the same server."
-            )
-        return settings.database_admin_url
+        external = settings.database_url is not None or settings.database_admin_url is not None
+        return administrator_url(settings) if external else None
     if whom is None:
         whom = As.USER if settings.database_url and not settings.database_owner_url else As.OWNER
     role = _ROLES[whom]

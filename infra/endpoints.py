@@ -38,12 +38,32 @@ def database_url(settings: Settings, role: Role, project: Project | None = None)
             f"DATABASE_URL names an external database, and no URL is set for {role} there. "
             f"Set {_KEYS[role]} to a URL of the same database."
         )
+    return role_url(settings, _ports(project), role)
+
+
+def administrator_url(settings: Settings, project: Project | None = None) -> DatabaseUrl:
+    """Return the URL of who may make roles and databases: the one that is set, else the superuser's of the own stack.
+
+    Raises:
+        StackError: none is set and the database is elsewhere, or the stack is not up.
+    """
+    if settings.database_admin_url is not None:
+        return settings.database_admin_url
+    if settings.database_url is not None:
+        raise StackError(
+            "DATABASE_URL names an external database, and no URL is set for its administrator. Set DATABASE_ADMIN_URL "
+            "to a URL of the same server."
+        )
+    return admin_url(settings, _ports(project))
+
+
+def _ports(project: Project | None) -> Mapping[Service, int]:
     record = Record.load(project or project_at(CHECKOUT))
     if record is None:
         raise StackError("The stack of this checkout was never brought up. Run `invoke up`, or set DATABASE_URL.")
     if not record.proven:
         raise StackError("The stack of this checkout is down. Run `invoke up`.")
-    return role_url(settings, record.ports, role)
+    return record.ports
 
 
 _KEYS = {

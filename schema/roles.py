@@ -3,22 +3,24 @@
 The administrator makes roles, the database and its ownership; everything else the owner does (`schema.rights`).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import LiteralString
 
 import psycopg
-from psycopg.sql import SQL, Identifier, Literal
+from psycopg.sql import SQL, Composed, Identifier, Literal
 
 from infra.errors import ConfigError
+from infra.scram import scram_verifier
 from infra.settings import DATABASE_NAME, AppEnv, Role, Settings
 from infra.urls import DatabaseUrl
 from schema.connect import BoundedConnection, connect
 from schema.errors import DatabaseUnavailable, RightsError
+from schema.requirements import Requirement, meet, otherwise, unmet
 from schema.rights import grant_rights
 
-_LOCK = 0x6777726F6C6573
+LOCK = 0x6777726F6C6573
 _LOCK_TIMEOUT = {"lock_timeout": "30s"}
 _READ_ALL = "pg_read_all_data"
 
@@ -32,9 +34,25 @@ _ATTRIBUTES: dict[LiteralString, LiteralString] = {
     "rolreplication": "REPLICATION",
     "rolbypassrls": "BYPASSRLS",
 }
+_WITHOUT_BYPASS = (
+    "app_maintenance sees no tenant's rows here: back up with the provider's own snapshots, and make reports tenant by "
+    "tenant"
+)
+_WITHOUT_READ_ALL = (
+    "app_maintenance reads only what app_owner grants it: GRANT SELECT ON ALL TABLES IN SCHEMA public TO "
+    "app_maintenance, after each migration"
+)
 
 
-def ensure(admin: DatabaseUrl, settings: Settings) -> None:
+@dataclass(frozen=True, slots=True)
+class Ensured:
+    """The outcome: the statements that were run, and what the server refuses."""
+
+    made: tuple[str, ...]
+    refused: tuple[Requirement, ...]
+
+
+def ensure(admin: DatabaseUrl, settings: Settings) -> Ensured:
     """Make the roles, the database and their rights as they are declared; a second call changes nothing.
 
     `admin` is a superuser, or a managed server's administrator who may create roles and databases. Where that one
@@ -48,15 +66,155 @@ def ensure(admin: DatabaseUrl, settings: Settings) -> None:
     for role in Role:
         if not settings.role_password(role):
             raise ConfigError(f"{role.upper()}_PASSWORD is not set. Write one into .env or the environment.")
+    requirements = administrators_requirements(settings)
     with connect(admin, settings, autocommit=True, parameters=_LOCK_TIMEOUT) as connection, _explained(admin):
-        connection.execute("SELECT pg_advisory_lock(%s)", [_LOCK])
+        connection.execute("SELECT pg_advisory_lock(%s)", [LOCK])
+        _refuse_other_encoding(connection)
+        known = {name for (name,) in connection.execute("SELECT rolname FROM pg_roles").fetchall()}
+        met = meet(connection, requirements)
         for role in Role:
-            _ensure_role(connection, role, settings)
-        _ensure_database(connection)
+            if role not in known:
+                _set_password(connection, role, settings)
+        _refuse_unmet(connection, requirements, met.refused)
         with _login(connection, admin, Role.OWNER, settings) as owner:
-            grant_rights(owner)
+            granted = grant_rights(owner)
         for role in (Role.USER, Role.MAINTENANCE):
             _login(connection, admin, role, settings).close()
+    _log_refused(met.refused, settings)
+    return Ensured((*met.made, *granted), met.refused)
+
+
+def administrators_requirements(settings: Settings) -> tuple[Requirement, ...]:
+    """Return what must hold on the server, for its administrator to make."""
+    return (*(each for role in Role for each in _on_role(role, settings)), *_on_database())
+
+
+def _on_role(role: Role, settings: Settings) -> Iterator[Requirement]:
+    declared = _declared(role, settings)
+    yield Requirement(
+        f"there is no role {role}",
+        otherwise(
+            SQL("to_regrole({}) IS NOT NULL").format(Literal(role)),
+            SQL("CREATE ROLE {} LOGIN").format(Identifier(role)),
+        ),
+    )
+    plain = [column for column in _ATTRIBUTES if column != "rolbypassrls"]
+    yield Requirement(f"the attributes of {role} are not {' '.join(sorted(declared))}", _changes(role, plain, declared))
+    # It alone may be refused, so it has a statement of its own.
+    bypasses = "BYPASSRLS" in declared
+    yield Requirement(
+        f"{role} {'lacks' if bypasses else 'has'} BYPASSRLS",
+        _changes(role, ["rolbypassrls"], declared),
+        fallback=_WITHOUT_BYPASS if bypasses else "",
+    )
+    yield from _memberships(role)
+
+
+def _declared(role: Role, settings: Settings) -> set[LiteralString]:
+    words: set[LiteralString] = {"LOGIN", "INHERIT"}
+    if role is Role.OWNER and settings.app_env is not AppEnv.PRODUCTION:
+        words.add("CREATEDB")  # shadow and test databases
+    if role is Role.MAINTENANCE:
+        words.add("BYPASSRLS")
+    return words
+
+
+def _changes(role: Role, columns: Sequence[LiteralString], declared: set[LiteralString]) -> Composed:
+    """Return the query that yields one ALTER ROLE for those attributes of `role` that differ."""
+    rows = SQL(", ").join(
+        SQL("({} <> {}, {})").format(
+            Identifier(column), Literal(word in declared), Literal(word if word in declared else f"NO{word}")
+        )
+        for column, word in _ATTRIBUTES.items()
+        if column in columns
+    )
+    return SQL(
+        "SELECT {alter} || string_agg(word, ' ') FROM pg_roles, LATERAL (VALUES {rows}) AS attribute (differs, word)"
+        " WHERE rolname = {role} AND differs HAVING count(*) > 0"
+    ).format(alter=Literal(f'ALTER ROLE "{role}" '), rows=rows, role=Literal(role))
+
+
+def _memberships(role: Role) -> Iterator[Requirement]:
+    declared = [_READ_ALL] if role is Role.MAINTENANCE else []
+    yield Requirement(
+        f"{role} is a member of another role than {' or '.join(declared) or 'none'}",
+        SQL(
+            "SELECT format('REVOKE %s FROM %I GRANTED BY %s', roleid::regrole, {role}::text, grantor::regrole)"
+            " FROM pg_auth_members WHERE member = to_regrole({role})"
+            " AND roleid::regrole::text <> ALL ({declared}::text[])"
+        ).format(role=Literal(role), declared=Literal(declared)),
+    )
+    for group in declared:
+        yield Requirement(
+            f"{role} is no member of {group}",
+            SQL(
+                "SELECT {grant}::text WHERE NOT EXISTS (SELECT FROM pg_auth_members"
+                " WHERE member = to_regrole({role}) AND roleid = to_regrole({group}))"
+            ).format(grant=Literal(f'GRANT {group} TO "{role}"'), role=Literal(role), group=Literal(group)),
+            fallback=_WITHOUT_READ_ALL,
+        )
+
+
+def _on_database() -> Iterator[Requirement]:
+    names = {"database": Identifier(DATABASE_NAME), "owner": Identifier(Role.OWNER)}
+    theirs = {"name": Literal(DATABASE_NAME), "role": Literal(Role.OWNER)}
+    # PostgreSQL 16 lets an administrator give ownership only to a role it may become; a superuser always may.
+    yield Requirement(
+        f"the administrator may not become {Role.OWNER}",
+        otherwise(
+            SQL("pg_has_role(to_regrole({role}), 'SET')").format(**theirs),
+            SQL("GRANT {owner} TO CURRENT_USER WITH SET TRUE").format(**names),
+        ),
+    )
+    # template0 brings no rights and no objects of the site, and the server's default locale.
+    yield Requirement(
+        f"there is no database {DATABASE_NAME}",
+        otherwise(
+            SQL("EXISTS (SELECT FROM pg_database WHERE datname = {name})").format(**theirs),
+            SQL("CREATE DATABASE {database} OWNER {owner} TEMPLATE template0 ENCODING 'UTF8'").format(**names),
+        ),
+    )
+    yield Requirement(
+        f"database {DATABASE_NAME} does not belong to {Role.OWNER}",
+        SQL("SELECT {statement}::text FROM pg_database WHERE datname = {name} AND datdba <> to_regrole({role})").format(
+            statement=Literal(SQL("ALTER DATABASE {database} OWNER TO {owner}").format(**names).as_string()), **theirs
+        ),
+    )
+
+
+def _refuse_other_encoding(connection: BoundedConnection) -> None:
+    row = connection.execute(
+        "SELECT pg_encoding_to_char(encoding) FROM pg_database WHERE datname = %s", [DATABASE_NAME]
+    ).fetchone()
+    if row and row[0] != "UTF8":
+        raise RightsError(
+            f"Database {DATABASE_NAME!r} on {connection.info.host}:{connection.info.port} has the encoding {row[0]}; "
+            "it must be UTF8. Dump it, drop it and run the command again, then restore."
+        )
+
+
+def _refuse_unmet(
+    connection: BoundedConnection, requirements: Sequence[Requirement], refused: Sequence[Requirement]
+) -> None:
+    """See afterwards: a REVOKE of what somebody else has granted warns and does nothing."""
+    known = {requirement.unless for requirement in refused}
+    left = [each.unless for each in unmet(connection, requirements) if each.unless not in known]
+    if left:
+        where = f"{connection.info.host}:{connection.info.port}"
+        raise RightsError(
+            f"Roles and rights at {where} are not as declared: {'; '.join(left)}. "
+            "A superuser can put that right; `invoke bootstrap --sql` prints the statements."
+        )
+
+
+def _log_refused(refused: Sequence[Requirement], settings: Settings) -> None:
+    if refused:
+        from schema.logs import logger  # structlog costs each `up` 15 ms, and few need it
+
+        for requirement in refused:
+            logger(settings).warning(
+                "not available on this server", right=requirement.unless, instead=requirement.fallback
+            )
 
 
 @contextmanager
@@ -71,101 +229,14 @@ def _explained(admin: DatabaseUrl) -> Iterator[None]:
         ) from error
 
 
-def _ensure_role(connection: BoundedConnection, role: Role, settings: Settings) -> None:
-    if _actual(connection, role) is None:
-        connection.execute(SQL("CREATE ROLE {} LOGIN").format(Identifier(role)))
-        _set_password(connection, role, settings)
-    declared = _declared(role, settings)
-    differing = (_actual(connection, role) or set()) ^ declared
-    # BYPASSRLS alone may be refused, so it has a statement of its own.
-    if plain := differing - {"BYPASSRLS"}:
-        _alter(connection, role, plain, declared)
-    if differing & {"BYPASSRLS"}:
-        with _tolerated(role, "BYPASSRLS", settings):
-            _alter(connection, role, {"BYPASSRLS"}, declared)
-    _ensure_memberships(connection, role, settings)
-
-
-def _declared(role: Role, settings: Settings) -> set[LiteralString]:
-    words: set[LiteralString] = {"LOGIN", "INHERIT"}
-    if role is Role.OWNER and settings.app_env is not AppEnv.PRODUCTION:
-        words.add("CREATEDB")  # shadow and test databases
-    if role is Role.MAINTENANCE:
-        words.add("BYPASSRLS")
-    return words
-
-
-def _actual(connection: BoundedConnection, role: Role) -> set[LiteralString] | None:
-    columns = SQL(", ").join(map(Identifier, _ATTRIBUTES))
-    row = connection.execute(SQL("SELECT {} FROM pg_roles WHERE rolname = %s").format(columns), [role]).fetchone()
-    if row is None:
-        return None
-    return {word for word, held in zip(_ATTRIBUTES.values(), row, strict=True) if held}
-
-
-def _alter(connection: BoundedConnection, role: Role, words: set[LiteralString], declared: set[LiteralString]) -> None:
-    clauses = [SQL(word if word in declared else "NO" + word) for word in sorted(words)]
-    connection.execute(SQL("ALTER ROLE {} {}").format(Identifier(role), SQL(" ").join(clauses)))
-
-
-def _ensure_memberships(connection: BoundedConnection, role: Role, settings: Settings) -> None:
-    declared = {_READ_ALL} if role is Role.MAINTENANCE else set()
-    actual = connection.execute(
-        "SELECT roleid::regrole::text, grantor::regrole::text FROM pg_auth_members WHERE member = %s::regrole", [role]
-    ).fetchall()
-    for group, grantor in actual:
-        if group not in declared:
-            connection.execute(
-                SQL("REVOKE {} FROM {} GRANTED BY {}").format(SQL(group), Identifier(role), SQL(grantor))
-            )
-    for group in declared - {group for group, _ in actual}:
-        with _tolerated(role, group, settings):
-            connection.execute(SQL("GRANT {} TO {}").format(Identifier(group), Identifier(role)))
-
-
-@contextmanager
-def _tolerated(role: Role, what: str, settings: Settings) -> Iterator[None]:
-    """Go on where a managed server's administrator may not give app_maintenance what it reads with."""
-    try:
-        yield
-    except psycopg.errors.InsufficientPrivilege:
-        if role is not Role.MAINTENANCE:
-            raise
-        from schema.logs import logger  # structlog costs each `up` 15 ms, and few need it
-
-        logger(settings).warning("not available on this server", role=role, right=what)
-
-
 def _set_password(connection: BoundedConnection, role: Role, settings: Settings) -> None:
-    # The server logs statements, so it is told a SCRAM verifier and never the password.
-    password = settings.role_password(role).reveal().encode()
-    verifier = connection.pgconn.encrypt_password(password, role.encode(), b"scram-sha-256").decode()
-    connection.execute(SQL("ALTER ROLE {} PASSWORD {}").format(Identifier(role), Literal(verifier)))
+    connection.execute(password_statement(role, settings).encode())
 
 
-def _ensure_database(connection: BoundedConnection) -> None:
-    row = connection.execute(
-        "SELECT pg_get_userbyid(datdba), pg_encoding_to_char(encoding) FROM pg_database WHERE datname = %s",
-        [DATABASE_NAME],
-    ).fetchone()
-    if row == (Role.OWNER, "UTF8"):
-        return
-    if row and row[1] != "UTF8":
-        raise RightsError(
-            f"Database {DATABASE_NAME!r} on {connection.info.host}:{connection.info.port} has the encoding {row[1]}; "
-            "it must be UTF8. Dump it, drop it and run the command again, then restore."
-        )
-    names = {"database": Identifier(DATABASE_NAME), "owner": Identifier(Role.OWNER)}
-    # PostgreSQL 16 lets an administrator give ownership only to a role it may become; a superuser always may.
-    if connection.execute("SELECT NOT pg_has_role(%s, 'SET')", [Role.OWNER]).fetchone() == (True,):
-        connection.execute(SQL("GRANT {owner} TO CURRENT_USER WITH SET TRUE").format(**names))
-    if row:
-        connection.execute(SQL("ALTER DATABASE {database} OWNER TO {owner}").format(**names))
-    else:
-        # template0 brings no rights and no objects of the site, and the server's default locale.
-        connection.execute(
-            SQL("CREATE DATABASE {database} OWNER {owner} TEMPLATE template0 ENCODING 'UTF8'").format(**names)
-        )
+def password_statement(role: Role, settings: Settings) -> str:
+    """Return the statement that gives `role` its password: as a verifier, since the server logs statements."""
+    verifier = scram_verifier(role, settings.role_password(role))
+    return SQL("ALTER ROLE {} PASSWORD {}").format(Identifier(role), Literal(verifier)).as_string()
 
 
 def _login(administrator: BoundedConnection, admin: DatabaseUrl, role: Role, settings: Settings) -> BoundedConnection:

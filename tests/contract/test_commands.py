@@ -204,6 +204,14 @@ def test_doctor_says_what_up_would_put_right(served: Checkout) -> None:
     assert "invoke up" in warned[0]["remedy"]
 
 
+def test_bootstrap_finds_the_stack_prepared(served: Checkout) -> None:
+    """What `up` prepared lacks nothing, and the script for an administrator is printed without a password."""
+    assert json.loads(served.succeed("bootstrap", "--json").stdout)["made"] == []
+    script = served.succeed("bootstrap", "--sql").stdout
+    assert "CREATE DATABASE" in script
+    assert [secret for secret in served.secrets() if secret in script] == []
+
+
 def test_no_command_that_looks_shows_a_password(served: Checkout) -> None:
     """Neither plan, doctor, logs nor a refused client shows a password."""
     for words in (["plan"], ["doctor"], ["logs"]):

@@ -269,7 +269,7 @@ def test_the_servers_log_does_not_get_a_password(stack: RunningStack, admin: Bou
 def test_who_ensures_waits_for_another_who_does(stack: RunningStack) -> None:
     """Of two at once the second one starts when the first one is done, so that neither writes what the other reads."""
     with connect(stack.admin, stack.settings, autocommit=True) as first, ThreadPoolExecutor(1) as threads:
-        first.execute("SELECT pg_advisory_lock(%s)", [roles._LOCK])
+        first.execute("SELECT pg_advisory_lock(%s)", [roles.LOCK])
         second = threads.submit(roles.ensure, stack.admin, stack.settings)
         waits: LiteralString = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
         while not second.done() and first.execute(waits).fetchone() == (0,):
