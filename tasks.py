@@ -78,7 +78,8 @@ def _preparation() -> "Preparation":
 
         roles.ensure(admin, settings)
 
-    return Preparation(prepare, CHECKOUT / "schema" / "roles.py")
+    files = ("roles.py", "rights.py", "requirements.py")
+    return Preparation(prepare, tuple(CHECKOUT / "schema" / name for name in files))
 
 
 @command(

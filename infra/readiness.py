@@ -22,16 +22,16 @@ _LOG_LINES = 15
 class Preparation:
     """What makes the database ready for the product's roles.
 
-    `code` is the file that holds it: when it changes, what it prepared needs preparing again.
+    `code` is the files that hold it: when one changes, what it prepared needs preparing again.
     """
 
     run: Callable[[DatabaseUrl, Settings], None]
-    code: Path
+    code: tuple[Path, ...]
 
 
 def fingerprint(servers: Mapping[Service, Server], settings: Settings, prepare: Preparation) -> dict[Service, str]:
     """Name what a proof is good for: this start of each server, these passwords, this way of preparing it."""
-    common = hashlib.sha256(prepare.code.read_bytes())
+    common = hashlib.sha256(b"".join(file.read_bytes() for file in prepare.code))
     for secret in (settings.postgres_password, settings.redis_password, *map(settings.role_password, Role)):
         common.update(secret.reveal().encode() + b"\0")
     return {
