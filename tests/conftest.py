@@ -1,5 +1,7 @@
 """What every test may use. The fixtures stand in `tests/fixtures`, a file for each thing they give."""
 
+import os
+
 import pytest
 
 from infra.errors import InfraError
@@ -35,6 +37,20 @@ def pytest_configure() -> None:
             "themselves. Unset it for the tests. Nothing was connected to.",
             returncode=2,
         )
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Remove what killed runs left behind, before any worker starts."""
+    from tests.fixtures.stack import WORKER, remove_left_over
+
+    if not WORKER and not session.config.option.collectonly:
+        remove_left_over()
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Use every core, each worker on a stack of its own; single files and tests start sooner without workers."""
+    named = all("::" in argument or argument.endswith(".py") for argument in config.args)
+    return 0 if named else os.cpu_count() or 1
 
 
 def pytest_report_header() -> list[str]:

@@ -30,7 +30,7 @@ def start_pytest(copy: Path, test: str = _A_TEST) -> "subprocess.Popen[str]":
     return subprocess.Popen(
         [sys.executable, "-m", "pytest", "-x", "-p", "no:cacheprovider", test],
         cwd=copy,
-        env=os.environ | {"PYTHONUNBUFFERED": "1"},
+        env={k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")} | {"PYTHONUNBUFFERED": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -25,7 +25,7 @@ from schema.bootstrap import bootstrap, script
 from schema.connect import connect
 from schema.errors import RightsError
 from tests.fixtures.availability import needs
-from tests.fixtures.stack import make_settings, say
+from tests.fixtures.stack import WORKER, make_settings, say
 
 SETTINGS = make_settings(APP_ENV="test", DATABASE_CONNECT_DEADLINE="1")
 NAMES = ["app_maintenance", "app_owner", "app_user"]
@@ -35,8 +35,9 @@ NAMES = ["app_maintenance", "app_owner", "app_user"]
 def server(request: pytest.FixtureRequest) -> Iterator[DatabaseUrl]:
     """Give the superuser's URL of a server of its own, which nobody has prepared."""
     needs(BackendChoice.EMBEDDED, request.config)
-    with project_lock(Project.of(CHECKOUT, "bare"), say), ExitStack() as undo:
-        spec = build_stack(SETTINGS, Project.of(CHECKOUT, "bare"), durable=False)
+    project = Project.of(CHECKOUT, f"bare{WORKER}")
+    with project_lock(project, say), ExitStack() as undo:
+        spec = build_stack(SETTINGS, project, durable=False)
         embedded = EmbeddedBackend(spec.project, durable=False)
         embedded.down(volumes=True)
         spec = spec.on_ports(choose_ports(spec, {}, {}, say))
