@@ -10,13 +10,12 @@ from uuid import uuid4
 from infra.backend import Operation
 from infra.docker_backend.engine import Client
 from infra.docker_backend.errors import explained
-from infra.docker_backend.observe import MARKED_LABEL, Observed
+from infra.docker_backend.observe import MARKED_LABEL, SET_ASIDE_SUFFIX, Observed
 from infra.docker_backend.plan import Verb, network_name
 from infra.endpoints import HOST
 from infra.spec import ContainerSpec, StackSpec
 from infra.steps import whole
 
-SET_ASIDE_SUFFIX = "-set-aside"
 STOP_SECONDS = 30
 
 

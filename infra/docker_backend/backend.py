@@ -153,7 +153,7 @@ class DockerBackend:
 
     def still_alive(self, service: Service) -> None:
         """Return while the service's container runs."""
-        for container in self._observe().of(service):
+        for container in self._observe().current(service):
             state = self._client.inspect_container(container.id)["State"]
             if not state["Running"]:
                 raise ServiceFailed(f"The container {container.name} ended with exit code {state['ExitCode']}.")
@@ -203,7 +203,7 @@ class DockerBackend:
 
     def logs(self, service: Service, lines: int = _LAST_WORDS, *, follow: bool = False) -> Iterator[str]:
         """Yield the last lines of the service's log, then with `follow` each new one."""
-        for container in self._observe().of(service)[:1]:
+        for container in self._observe().current(service):
             yield from read_log(self._client, container.id, lines, follow=follow)
 
 

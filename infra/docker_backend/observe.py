@@ -6,6 +6,9 @@ from datetime import UTC, datetime
 from infra.docker_backend.engine import Client
 from infra.spec import HASH_LABEL, PROJECT_LABEL, SERVICE_LABEL, Service
 
+# On the name of a container that another one takes the place of, until that one serves.
+SET_ASIDE_SUFFIX = "-set-aside"
+
 # On the volumes that `up` made itself, and not on those of a compose file: the data counts as complete only with the
 # marker. Its value is another one for each volume, since an engine tells no two volumes of one name apart.
 MARKED_LABEL = "groundwork.marked"
@@ -43,6 +46,10 @@ class Observed:
     def mark_of(self, volume: str | None) -> str:
         """Return what tells the volume from another of the same name; empty where `up` did not make it."""
         return dict(self.marks).get(volume or "", "")
+
+    def current(self, service: Service) -> tuple[Container, ...]:
+        """Return the service's container as a tuple of one, or none: not one that was set aside."""
+        return tuple(c for c in self.of(service) if not c.name.endswith(SET_ASIDE_SUFFIX))[:1]
 
     def of(self, service: Service) -> tuple[Container, ...]:
         """Return the containers of one service; more than one is left by an interrupted command."""

@@ -11,6 +11,7 @@ import pytest
 
 from infra.compose import compose_environment, render_compose
 from infra.docker_backend.backend import DockerBackend
+from infra.ports import choose_ports
 from infra.spec import PROJECT_LABEL, SERVICE_LABEL, Project, Service, StackSpec, build_stack
 from tests.fixtures.stack import make_settings, say
 from tests.fixtures.world import Engine, engine
@@ -32,9 +33,8 @@ def compose(file: Path, spec: StackSpec, *words: str) -> str:
 @pytest.fixture
 def spec(tmp_path: Path) -> StackSpec:
     """Declare a durable stack of a project that is nobody's, from the images that are here."""
-    declared = build_stack(make_settings(), Project.of(tmp_path, "compared")).on_ports(
-        {Service.POSTGRES: 45321, Service.REDIS: 45322}
-    )
+    declared = build_stack(make_settings(), Project.of(tmp_path, "compared"))
+    declared = declared.on_ports(choose_ports(declared, {}, {}, say))
     return DockerBackend(declared.project).resolve(declared, {}, None, say)
 
 

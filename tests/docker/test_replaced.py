@@ -1,0 +1,40 @@
+"""A container that another one takes the place of."""
+
+from contextlib import ExitStack
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from infra.docker_backend.backend import DockerBackend
+from infra.endpoints import admin_url
+from infra.ports import choose_ports, spec_ports
+from infra.probes import probe_postgres
+from infra.spec import Project, Service, build_stack
+from infra.waiting import wait_until_ready
+from tests.fixtures.stack import make_settings, say
+
+pytestmark = pytest.mark.usefixtures("docker")
+
+
+def test_a_replaced_server_is_not_taken_for_the_new_one(tmp_path: Path) -> None:
+    """While the new server starts, the one that was set aside neither counts as it nor speaks for it."""
+    settings = make_settings()
+    spec = build_stack(settings, Project.of(tmp_path, "replaced"))
+    spec = spec.on_ports(choose_ports(spec, {}, {}, say))
+    backend = DockerBackend(spec.project)
+    spec = backend.resolve(spec, {}, None, say)
+    try:
+        with ExitStack() as undo:
+            backend.up(spec, undo)
+            # A container whose shell is still preparing the data does not stop when it is asked to.
+            admin = admin_url(settings, spec_ports(spec))
+            wait_until_ready(lambda: probe_postgres(admin, spec.project.id), lambda: None, timedelta(minutes=1))
+            changed = replace(spec, postgres=replace(spec.postgres, parameters=(("cluster_name", "changed"),)))
+            backend.up(changed, undo)
+            backend.still_alive(Service.POSTGRES)
+            assert "PostgreSQL init process complete" not in "".join(backend.logs(Service.POSTGRES, 100))
+            undo.pop_all()
+    finally:
+        backend.down(volumes=True)
