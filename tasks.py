@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
+from datetime import UTC, datetime
 from enum import StrEnum
 from json import dumps
 from pathlib import Path
@@ -260,6 +261,69 @@ def migrate(_: Context) -> None:
     for step in done.applied:
         print(f"applied {step.revision} {step.title} ({step.milliseconds:.0f} ms)")
     print(f"at {done.head}" if done.applied else f"nothing to do: at {done.head}")
+
+
+@command(
+    name="What the tenant is called.",
+    slug="Its short name, unique: lower-case letters, digits, hyphens. Made of the name unless given.",
+    external_id="Its id at the identity provider.",
+    json="Print JSON, for programs.",
+)
+def tenants_create(_: Context, name: str, slug: str = "", external_id: str = "", json: bool = False) -> None:
+    """Sign a tenant up."""
+    from infra.endpoints import database_url
+    from schema import lifecycle
+    from schema.engine import create_engine
+
+    settings = Settings.load()
+    engine = create_engine(database_url(settings, Role.USER), settings)
+    made = lifecycle.create(engine, name, slug=slug, external_id=external_id or None)
+    print(dumps({"tenant_id": str(made)}) if json else made)
+
+
+@command(json="Print JSON, for programs.")
+def tenants_list(_: Context, json: bool = False) -> None:
+    """List every tenant, the oldest first."""
+    from infra.endpoints import database_url
+    from schema import lifecycle
+
+    settings = Settings.load()
+    found = lifecycle.tenants(database_url(settings, Role.MAINTENANCE), settings)
+    if json:
+        print(dumps([asdict(tenant) for tenant in found], indent=2, default=str))
+        return
+    width = max((len(tenant.slug) for tenant in found), default=0)
+    for tenant in found:
+        print(f"{tenant.tenant_id}  {tenant.slug:{width}}  {tenant.created_at:%Y-%m-%d}  {tenant.name}")
+    if not found:
+        _say("there are no tenants; `invoke tenants-create NAME` makes one")
+
+
+@command(
+    tenant="Its slug, id or external id.",
+    yes="Do not ask.",
+    export="The file that its rows are written to first; by default its slug and the time, in this folder.",
+    no_export="Write nothing; its rows are gone for good.",
+)
+def tenants_delete(_: Context, tenant: str, yes: bool = False, export: str = "", no_export: bool = False) -> None:
+    """Delete a tenant and all of its rows; write them to a file first, and ask."""
+    from infra.dump import dump_tenant
+    from infra.endpoints import database_url
+    from schema import lifecycle
+
+    settings = Settings.load()
+    owner, maintenance = database_url(settings, Role.OWNER), database_url(settings, Role.MAINTENANCE)
+    found = lifecycle.named(lifecycle.tenants(maintenance, settings), tenant)
+    held = lifecycle.rows_of(owner, settings, found.tenant_id)
+    if not yes:
+        rows = ", ".join(f"{count} in {table}" for table, count in held.items())
+        _confirm(f"Delete tenant {found.name!r} ({found.slug}, {found.tenant_id}) at {owner} with its rows: {rows}?")
+    if not no_export:
+        file = Path(export or f"{found.slug}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.sql")
+        dump_tenant(owner, found.tenant_id, list(held), file)
+        print(f"wrote {file}")
+    gone = lifecycle.delete(owner, settings, found.tenant_id)
+    print(f"deleted tenant {found.slug}: {sum(gone.values())} rows in {sum(1 for n in gone.values() if n)} tables")
 
 
 @command()

@@ -4,7 +4,8 @@
     ├── DatabaseUnavailable  4   no usable connection: server away, or it refuses this role or database
     ├── RightsError          4   roles or rights are not what they should be and cannot be made so
     ├── MigrationError       5   a migration cannot be written, found or applied
-    └── TenantContextError   1   a session was asked for without a tenant
+    ├── TenantContextError   1   a session was asked for without a tenant
+    └── TenantError          1   a tenant cannot be made, found or deleted
 
 Each message is one paragraph that says what, where and what next. No message holds a secret.
 """
@@ -40,6 +41,10 @@ class MigrationError(SchemaError):
     """A migration cannot be written, found or applied."""
 
     exit_code = 5
+
+
+class TenantError(SchemaError):
+    """A tenant cannot be made, found or deleted."""
 
 
 class TenantContextError(SchemaError):
