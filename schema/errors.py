@@ -4,6 +4,7 @@
     ├── DatabaseUnavailable  4   no usable connection: server away, or it refuses this role or database
     ├── RightsError          4   roles or rights are not what they should be and cannot be made so
     ├── MigrationError       5   a migration cannot be written, found or applied
+    ├── TenancyError         6   a model declares what would not keep tenants apart
     ├── TenantContextError   1   a session was asked for without a tenant
     └── TenantError          1   a tenant cannot be made, found or deleted
 
@@ -45,6 +46,12 @@ class MigrationError(SchemaError):
 
 class TenantError(SchemaError):
     """A tenant cannot be made, found or deleted."""
+
+
+class TenancyError(SchemaError):
+    """A model declares what would not keep tenants apart."""
+
+    exit_code = 6
 
 
 class TenantContextError(SchemaError):

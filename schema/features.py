@@ -1,6 +1,6 @@
 """Plan features: what a tenant may use, and how much of it."""
 
-from sqlalchemy import BigInteger, ForeignKeyConstraint, false
+from sqlalchemy import BigInteger, false
 from sqlalchemy.orm import Mapped, mapped_column
 
 from schema.base import Base
@@ -11,7 +11,6 @@ class TenantFeature(TenantMixin, Base):
     """One feature of one tenant's plan; `limit` is None where nothing is counted."""
 
     __tablename__ = "tenant_features"
-    __table_args__ = (ForeignKeyConstraint(["tenant_id"], ["tenants.tenant_id"]),)
 
     feature: Mapped[str] = mapped_column(primary_key=True)
     enabled: Mapped[bool] = mapped_column(server_default=false())

@@ -50,7 +50,18 @@ BEGIN
 END $$""",
 )
 
-FUNCTIONS = (UUID7, TENANT_ID)
+# Of the trigger that each tenant table has: plain SQL moves the time as well as SQLAlchemy does.
+SET_UPDATED_AT = Function(
+    signature="app.set_updated_at()",
+    create="""\
+CREATE OR REPLACE FUNCTION app.set_updated_at() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  NEW.updated_at := pg_catalog.now();
+  RETURN NEW;
+END $$""",
+)
+
+FUNCTIONS = (UUID7, TENANT_ID, SET_UPDATED_AT)
 
 
 def new_id() -> TextClause:

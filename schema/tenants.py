@@ -2,23 +2,24 @@
 
 from uuid import UUID
 
-from sqlalchemy import UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from schema.base import Base
 from schema.functions import new_id
-from schema.tenancy import TenantMixin
+from schema.tenancy import TenantMixin, unique_across_tenants
 
 
 class Tenant(TenantMixin, Base):
     """One customer organisation.
 
-    `slug` and `external_id` are unique across tenants, which only this table may do: a request finds its tenant by
-    them before there is any tenant context.
+    Its own id is the one tenant_id that references nothing.
     """
 
     __tablename__ = "tenants"
-    __table_args__ = (UniqueConstraint("slug"), UniqueConstraint("external_id"))
+    __table_args__ = (
+        unique_across_tenants("slug", reason="a request finds its tenant by it before there is any context"),
+        unique_across_tenants("external_id", reason="a sign-in names its tenant by the identity provider's id"),
+    )
 
     tenant_id: Mapped[UUID] = mapped_column(primary_key=True, server_default=new_id(), sort_order=-3)
     name: Mapped[str]

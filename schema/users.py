@@ -2,12 +2,12 @@
 
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKeyConstraint, UniqueConstraint
+from sqlalchemy import CheckConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from schema.base import Base
 from schema.functions import new_id
-from schema.tenancy import TenantMixin
+from schema.tenancy import TenantMixin, tenant_unique
 
 
 class User(TenantMixin, Base):
@@ -15,9 +15,8 @@ class User(TenantMixin, Base):
 
     __tablename__ = "users"
     __table_args__ = (
-        ForeignKeyConstraint(["tenant_id"], ["tenants.tenant_id"]),
-        UniqueConstraint("tenant_id", "external_id"),
-        UniqueConstraint("tenant_id", "email"),
+        tenant_unique("external_id"),
+        tenant_unique("email"),
         CheckConstraint("role IN ('owner', 'admin', 'member')", name="role"),
     )
 

@@ -8,7 +8,12 @@ from infra.errors import InfraError
 from infra.settings import BackendChoice, Settings
 from tests.fixtures.availability import LACKS
 
-pytest_plugins = ["tests.fixtures.checkout", "tests.fixtures.database", "tests.fixtures.stack"]
+pytest_plugins = [
+    "tests.fixtures.checkout",
+    "tests.fixtures.database",
+    "tests.fixtures.drift",
+    "tests.fixtures.stack",
+]
 
 _BACKENDS = [BackendChoice.DOCKER, BackendChoice.EMBEDDED]
 

@@ -35,6 +35,13 @@ def upgrade() -> None:
         "  RETURN t::pg_catalog.uuid;\n"
         "END $$"
     )
+    op.execute(
+        "CREATE OR REPLACE FUNCTION app.set_updated_at() RETURNS trigger LANGUAGE plpgsql AS $$\n"
+        "BEGIN\n"
+        "  NEW.updated_at := pg_catalog.now();\n"
+        "  RETURN NEW;\n"
+        "END $$"
+    )
     op.create_table(
         "tenants",
         sa.Column("tenant_id", sa.Uuid(), server_default=sa.text("app.uuid7()"), nullable=False),
@@ -50,16 +57,19 @@ def upgrade() -> None:
     op.execute('ALTER TABLE "tenants" ENABLE ROW LEVEL SECURITY')
     op.execute('ALTER TABLE "tenants" FORCE ROW LEVEL SECURITY')
     op.execute(
-        'CREATE POLICY tenant_permit ON "tenants" AS PERMISSIVE FOR ALL\n'
+        'CREATE POLICY "tenant_permit" ON "tenants" AS PERMISSIVE FOR ALL\n'
         "  USING (tenant_id = (SELECT app.tenant_id()))\n"
         "  WITH CHECK (tenant_id = (SELECT app.tenant_id()))"
     )
     op.execute(
-        'CREATE POLICY tenant_restrict ON "tenants" AS RESTRICTIVE FOR ALL\n'
+        'CREATE POLICY "tenant_restrict" ON "tenants" AS RESTRICTIVE FOR ALL\n'
         "  USING (tenant_id = (SELECT app.tenant_id()))\n"
         "  WITH CHECK (tenant_id = (SELECT app.tenant_id()))"
     )
-    op.execute('GRANT SELECT, INSERT, UPDATE, DELETE ON "tenants" TO app_user')
+    op.execute(
+        'CREATE TRIGGER set_updated_at BEFORE UPDATE ON "tenants"\n  FOR EACH ROW EXECUTE FUNCTION app.set_updated_at()'
+    )
+    op.execute('GRANT SELECT, INSERT, UPDATE, DELETE ON "tenants" TO "app_user"')
     op.create_table(
         "tenant_features",
         sa.Column("tenant_id", sa.Uuid(), nullable=False),
@@ -76,16 +86,20 @@ def upgrade() -> None:
     op.execute('ALTER TABLE "tenant_features" ENABLE ROW LEVEL SECURITY')
     op.execute('ALTER TABLE "tenant_features" FORCE ROW LEVEL SECURITY')
     op.execute(
-        'CREATE POLICY tenant_permit ON "tenant_features" AS PERMISSIVE FOR ALL\n'
+        'CREATE POLICY "tenant_permit" ON "tenant_features" AS PERMISSIVE FOR ALL\n'
         "  USING (tenant_id = (SELECT app.tenant_id()))\n"
         "  WITH CHECK (tenant_id = (SELECT app.tenant_id()))"
     )
     op.execute(
-        'CREATE POLICY tenant_restrict ON "tenant_features" AS RESTRICTIVE FOR ALL\n'
+        'CREATE POLICY "tenant_restrict" ON "tenant_features" AS RESTRICTIVE FOR ALL\n'
         "  USING (tenant_id = (SELECT app.tenant_id()))\n"
         "  WITH CHECK (tenant_id = (SELECT app.tenant_id()))"
     )
-    op.execute('GRANT SELECT, INSERT, UPDATE, DELETE ON "tenant_features" TO app_user')
+    op.execute(
+        'CREATE TRIGGER set_updated_at BEFORE UPDATE ON "tenant_features"\n'
+        "  FOR EACH ROW EXECUTE FUNCTION app.set_updated_at()"
+    )
+    op.execute('GRANT SELECT, INSERT, UPDATE, DELETE ON "tenant_features" TO "app_user"')
     op.create_table(
         "users",
         sa.Column("tenant_id", sa.Uuid(), nullable=False),
@@ -104,16 +118,19 @@ def upgrade() -> None:
     op.execute('ALTER TABLE "users" ENABLE ROW LEVEL SECURITY')
     op.execute('ALTER TABLE "users" FORCE ROW LEVEL SECURITY')
     op.execute(
-        'CREATE POLICY tenant_permit ON "users" AS PERMISSIVE FOR ALL\n'
+        'CREATE POLICY "tenant_permit" ON "users" AS PERMISSIVE FOR ALL\n'
         "  USING (tenant_id = (SELECT app.tenant_id()))\n"
         "  WITH CHECK (tenant_id = (SELECT app.tenant_id()))"
     )
     op.execute(
-        'CREATE POLICY tenant_restrict ON "users" AS RESTRICTIVE FOR ALL\n'
+        'CREATE POLICY "tenant_restrict" ON "users" AS RESTRICTIVE FOR ALL\n'
         "  USING (tenant_id = (SELECT app.tenant_id()))\n"
         "  WITH CHECK (tenant_id = (SELECT app.tenant_id()))"
     )
-    op.execute('GRANT SELECT, INSERT, UPDATE, DELETE ON "users" TO app_user')
+    op.execute(
+        'CREATE TRIGGER set_updated_at BEFORE UPDATE ON "users"\n  FOR EACH ROW EXECUTE FUNCTION app.set_updated_at()'
+    )
+    op.execute('GRANT SELECT, INSERT, UPDATE, DELETE ON "users" TO "app_user"')
 
 
 def downgrade() -> None:
@@ -121,5 +138,6 @@ def downgrade() -> None:
     op.drop_table("users")
     op.drop_table("tenant_features")
     op.drop_table("tenants")
+    op.execute("DROP FUNCTION app.set_updated_at()")
     op.execute("DROP FUNCTION app.tenant_id()")
     op.execute("DROP FUNCTION app.uuid7()")

@@ -1,102 +1,133 @@
-"""What autogenerate adds for isolation: the functions that policies call, and the policies of new tenant tables.
+"""What autogenerate adds for isolation: functions, and all that isolates tenant tables, compared on every run.
 
 Importing this module registers it with Alembic (manual: Plugins) under `NAME`; a process can register it once.
 """
 
 import sys
-from collections.abc import Iterator, Sequence
-from typing import Any, cast
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import cast
 
-from alembic.autogenerate import renderers
 from alembic.autogenerate.api import AutogenContext
-from alembic.operations.ops import CreateTableOp, MigrateOperation, UpgradeOps
+from alembic.operations.ops import (
+    CreateForeignKeyOp,
+    CreateTableOp,
+    DropConstraintOp,
+    DropTableOp,
+    MigrateOperation,
+    ModifyTableOps,
+    UpgradeOps,
+)
 from alembic.runtime.plugins import Plugin
 from alembic.util import DispatchPriority, PriorityDispatchResult
-from sqlalchemy import Connection, Table, text
-from sqlalchemy.sql.compiler import BIND_PARAMS, BIND_PARAMS_ESC
+from sqlalchemy import Connection, Table
 
-from schema.functions import FUNCTIONS, Function
-from schema.rls.policy import isolate
-from schema.tenancy import is_tenant_table
+from schema.functions import FUNCTIONS
+from schema.rls.catalog import as_written, read_functions, read_tables
+from schema.rls.compare import Difference, State, differences
+from schema.rls.declared import definitions, isolation_of
+from schema.rls.ops import AddTenantForeignKey, DropTenantForeignKey, LiteralSql
+from schema.rls.policy import FORCED, Part, create_all, is_own
+from schema.tenancy import is_tenant_table, refuse_unsafe
 
 NAME = "groundwork.rls"
 
 
-class LiteralSql(MigrateOperation):
-    """Statements that a migration carries as they are, and those that undo them."""
-
-    def __init__(self, upgrade: Sequence[str], downgrade: Sequence[str]) -> None:
-        self.upgrade = tuple(upgrade)
-        self.downgrade = tuple(downgrade)
-
-    def reverse(self) -> "LiteralSql":
-        """Return the operation that undoes this one."""
-        return LiteralSql(self.downgrade, self.upgrade)
-
-    def to_diff_tuple(self) -> tuple[Any, ...]:
-        """Return the statements as `alembic check` shows them."""
-        return ("execute", *self.upgrade)
-
-
-@renderers.dispatch_for(LiteralSql)
-def render(_context: AutogenContext, operation: LiteralSql) -> list[str]:
-    """Render one `op.execute` a statement, each line of it a string: the migration's indentation stays out of it."""
-    return [f"op.execute({''.join(_literals(statement))})" for statement in operation.upgrade]
-
-
-def _literals(statement: str) -> Iterator[str]:
-    for line in _escaped(statement).splitlines(keepends=True):
-        yield f"{line!r}\n"
-
-
-def _escaped(statement: str) -> str:
-    """Write the statement so that SQLAlchemy's text(), through which it goes, leaves every colon alone."""
-    return BIND_PARAMS.sub(r"\\:\1", BIND_PARAMS_ESC.sub(r"\\\\\1", statement))
-
-
 def compare(context: AutogenContext, upgrade_ops: UpgradeOps) -> PriorityDispatchResult:
-    """Put changed functions before everything else, and each new tenant table's isolation behind its creation."""
-    functions = list(_changed_functions(cast(Connection, context.connection)))
-    upgrade_ops.ops[:] = [*functions, *_isolated(upgrade_ops.ops, context)]
+    """Put what differs around Alembic's own operations.
+
+    Functions come first. What goes is removed before columns are, and what comes is made behind them, so a policy
+    never holds a column back; a downgrade is the mirror image.
+    """
+    tables = context.sorted_tables
+    refuse_unsafe(tables)
+    connection = cast(Connection, context.connection)
+    declared = {table.name: isolation_of(table) for table in tables if is_tenant_table(table)}
+    functions, written = as_written(connection, FUNCTIONS, declared, definitions(tables, connection.dialect))
+    actual = read_tables(connection)
+    made, gone = _names(upgrade_ops.ops, CreateTableOp), _names(upgrade_ops.ops, DropTableOp)
+    found = [
+        *(one for one in differences(written, actual) if one.table not in made | gone),
+        *(Difference(table, None, part) for table in sorted(made & {*declared}) for part in _own(declared[table])),
+        *(Difference(table, part, None) for table in sorted(gone) for part in _own(actual[table])),
+    ]
+    forced = {*declared, *(table for table, parts in actual.items() if FORCED in parts)}
+    upgrade_ops.ops[:] = [
+        *_changed_functions(read_functions(connection, FUNCTIONS), functions),
+        *_removed(found),
+        *_in_place(upgrade_ops.ops, context.table_key_to_table, actual, forced),
+        *_added(found),
+    ]
     return PriorityDispatchResult.CONTINUE
 
 
-def _isolated(operations: Sequence[MigrateOperation], context: AutogenContext) -> Iterator[MigrateOperation]:
-    for operation in operations:
-        yield operation
-        if isinstance(operation, CreateTableOp):
-            operation.info = {}  # notes of the models, which mean nothing in a migration
-            if is_tenant_table(_model_table(operation, context)):
-                # Dropping the table drops what isolates it.
-                yield LiteralSql(isolate(operation.table_name), ())
+def isolation_differences(connection: Connection, tables: Sequence[Table]) -> tuple[Difference, ...]:
+    """Return how a database's isolation differs from what the models declare; nothing of it is changed or locked."""
+    declared = {table.name: isolation_of(table) for table in tables if is_tenant_table(table)}
+    _, written = as_written(connection, FUNCTIONS, declared, definitions(tables, connection.dialect))
+    return differences(written, read_tables(connection))
 
 
-def _model_table(operation: CreateTableOp, context: AutogenContext) -> Table:
-    key = f"{operation.schema}.{operation.table_name}" if operation.schema else operation.table_name
-    return context.table_key_to_table[key]
+def _own(parts: Collection[Part]) -> list[Part]:
+    """Return what may name other tables: it is made when all of them are there, and goes before any of them does."""
+    return [part for part in parts if is_own(part)]
 
 
-def _changed_functions(connection: Connection) -> Iterator[LiteralSql]:
+def _names(operations: Iterable[MigrateOperation], kind: type[CreateTableOp] | type[DropTableOp]) -> set[str]:
+    return {operation.table_name for operation in operations if isinstance(operation, kind)}
+
+
+def _changed_functions(actual: dict[str, str | None], written: dict[str, str | None]) -> Iterator[LiteralSql]:
     for function in FUNCTIONS:
-        before = _definition(connection, function)
+        before = actual[function.signature]
         if before is None:
             yield LiteralSql((function.create,), (function.drop,))
-        elif before != _definition_as_declared(connection, function):
+        elif before != written[function.signature]:
             yield LiteralSql((function.create,), (before.rstrip(),))
 
 
-def _definition(connection: Connection, function: Function) -> str | None:
-    question = text("SELECT pg_get_functiondef(to_regprocedure(:signature))")
-    return cast(str | None, connection.scalar(question, {"signature": function.signature}))
+def _removed(found: Sequence[Difference]) -> Iterator[LiteralSql]:
+    # The application loses its rights before the policies go.
+    for one in sorted(found, key=lambda one: -one.rank):
+        if one.former:
+            yield LiteralSql(one.former.drop(one.table), one.former.create(one.table))
 
 
-def _definition_as_declared(connection: Connection, function: Function) -> str | None:
-    """Let the server write the declared function down its own way, and take it back."""
-    with connection.begin_nested() as savepoint:
-        connection.execute(text(_escaped(function.create)))
-        declared = _definition(connection, function)
-        savepoint.rollback()
-    return declared
+def _added(found: Sequence[Difference]) -> Iterator[LiteralSql]:
+    for one in sorted(found, key=lambda one: one.rank):
+        if one.wanted:
+            yield LiteralSql(one.wanted.create(one.table), one.wanted.drop(one.table))
+
+
+def _in_place(
+    operations: Iterable[MigrateOperation], tables: dict[str, Table], actual: State, forced: Collection[str]
+) -> Iterator[MigrateOperation]:
+    """Give tables that are made or dropped their isolation, and added foreign keys what they need."""
+    for operation in operations:
+        if isinstance(operation, DropTableOp):
+            # Dropping a table drops what isolates it; the downgrade makes both again.
+            yield LiteralSql((), _standard(actual.get(operation.table_name, ()), operation.table_name))
+        if isinstance(operation, ModifyTableOps):
+            operation.ops[:] = [_with_force_lifted(one, forced) for one in operation.ops]
+        yield operation
+        if isinstance(operation, CreateTableOp):
+            operation.info = {}  # notes of the models, which mean nothing in a migration
+            table = tables[operation.table_name]
+            if is_tenant_table(table):
+                yield LiteralSql(_standard(isolation_of(table), table.name), ())
+
+
+def _standard(parts: Collection[Part], table: str) -> tuple[str, ...]:
+    return create_all([part for part in parts if not is_own(part)], table)
+
+
+def _with_force_lifted(operation: MigrateOperation, forced: Collection[str]) -> MigrateOperation:
+    create = operation.reverse() if isinstance(operation, DropConstraintOp) else operation
+    if not isinstance(create, CreateForeignKeyOp):
+        return operation
+    ends = sorted({create.source_table, create.referent_table}.intersection(forced))
+    if not ends:
+        return operation
+    return (AddTenantForeignKey if create is operation else DropTenantForeignKey)(create, ends)
 
 
 def setup(plugin: Plugin) -> None:

@@ -1,9 +1,27 @@
-"""The DDL that isolates a tenant table. Pure text; standard library only."""
+"""What isolates a tenant table, part by part, and the literal DDL of each part. Pure text; standard library only."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import ClassVar
 
 from infra.settings import Role
 
-# The sub-select is evaluated once a statement and not once a row, and a cursor keeps its tenant while it is open.
-PREDICATE = "tenant_id = (SELECT app.tenant_id())"
+INLINE = False
+"""Whether policies call the tenant function for each row. Citus needs that: it refuses sub-queries in policies."""
+
+TABLE = "{table}"
+"""Stands for the table in a trigger's definition."""
+
+
+def tenant_predicate(*, inline: bool = INLINE) -> str:
+    """Return the condition under which a row belongs to the current tenant.
+
+    The sub-select is evaluated once a statement and not once a row, and a cursor keeps its tenant while it is open.
+    """
+    return f"tenant_id = {'app.tenant_id()' if inline else '(SELECT app.tenant_id())'}"
+
+
+PREDICATE = tenant_predicate()
 PERMIT = "tenant_permit"
 RESTRICT = "tenant_restrict"
 
@@ -13,33 +31,187 @@ def quoted(identifier: str) -> str:
     return '"' + identifier.replace('"', '""') + '"'
 
 
-def isolate(table: str) -> tuple[str, ...]:
-    """Return the statements that show a tenant its own rows of `table`, the application role alone, and no other's.
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """A row level security flag of a table: the words that set it and that take it back."""
+
+    on: str
+    off: str
+    rank: ClassVar[int] = 0
+
+    @property
+    def key(self) -> str:
+        """The part's name within its table."""
+        return f"{self.on} ROW LEVEL SECURITY"
+
+    def create(self, table: str) -> tuple[str, ...]:
+        """Return the statements that make the part."""
+        return (f"ALTER TABLE {quoted(table)} {self.on} ROW LEVEL SECURITY",)
+
+    def drop(self, table: str) -> tuple[str, ...]:
+        """Return the statements that remove the part."""
+        return (f"ALTER TABLE {quoted(table)} {self.off} ROW LEVEL SECURITY",)
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """A policy; expressions are as they are declared, or as PostgreSQL writes them."""
+
+    name: str
+    kind: str
+    using: str | None
+    check: str | None
+    command: str = "ALL"
+    roles: tuple[str, ...] = ("public",)
+    rank: ClassVar[int] = 1
+
+    @property
+    def key(self) -> str:
+        """The part's name within its table."""
+        return f"policy {self.name}"
+
+    def create(self, table: str) -> tuple[str, ...]:
+        """Return the statements that make the part."""
+        to = "" if self.roles == ("public",) else f" TO {', '.join(map(_grantee, self.roles))}"
+        using = "" if self.using is None else f"\n  USING ({self.using})"
+        check = "" if self.check is None else f"\n  WITH CHECK ({self.check})"
+        head = f"CREATE POLICY {quoted(self.name)} ON {quoted(table)} AS {self.kind} FOR {self.command}"
+        return (f"{head}{to}{using}{check}",)
+
+    def drop(self, table: str) -> tuple[str, ...]:
+        """Return the statements that remove the part."""
+        return (f"DROP POLICY {quoted(self.name)} ON {quoted(table)}",)
+
+
+@dataclass(frozen=True, slots=True)
+class Trigger:
+    """A trigger; its definition names the table as `TABLE`, and `state` is the catalogue's `tgenabled`."""
+
+    name: str
+    definition: str
+    state: str = "O"
+    rank: ClassVar[int] = 2
+    _STATES: ClassVar[dict[str, str]] = {"D": "DISABLE", "R": "ENABLE REPLICA", "A": "ENABLE ALWAYS"}
+
+    @property
+    def key(self) -> str:
+        """The part's name within its table."""
+        return f"trigger {self.name}"
+
+    def create(self, table: str) -> tuple[str, ...]:
+        """Return the statements that make the part."""
+        made = self.definition.replace(TABLE, quoted(table))
+        if self.state == "O":
+            return (made,)
+        return (made, f"ALTER TABLE {quoted(table)} {self._STATES[self.state]} TRIGGER {quoted(self.name)}")
+
+    def drop(self, table: str) -> tuple[str, ...]:
+        """Return the statements that remove the part."""
+        return (f"DROP TRIGGER {quoted(self.name)} ON {quoted(table)}",)
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What one role may do with a table, or with one column of it; `grantable` where it may pass that on."""
+
+    grantee: str
+    privileges: tuple[str, ...]
+    column: str | None = None
+    grantable: bool = False
+    rank: ClassVar[int] = 3
+
+    @property
+    def key(self) -> str:
+        """The part's name within its table."""
+        column = "" if self.column is None else f" on column {self.column}"
+        return f"grant to {self.grantee}{column}{' with grant option' if self.grantable else ''}"
+
+    def create(self, table: str) -> tuple[str, ...]:
+        """Return the statements that make the part."""
+        option = " WITH GRANT OPTION" if self.grantable else ""
+        return (f"GRANT {self._what} ON {quoted(table)} TO {_grantee(self.grantee)}{option}",)
+
+    def drop(self, table: str) -> tuple[str, ...]:
+        """Return the statements that remove the part, and with it what the role has passed on."""
+        cascade = " CASCADE" if self.grantable else ""
+        return (f"REVOKE {self._what} ON {quoted(table)} FROM {_grantee(self.grantee)}{cascade}",)
+
+    @property
+    def _what(self) -> str:
+        column = "" if self.column is None else f" ({quoted(self.column)})"
+        return ", ".join(privilege + column for privilege in self.privileges)
+
+
+Part = Flag | Policy | Trigger | Grant
+
+ENABLED = Flag("ENABLE", "DISABLE")
+FORCED = Flag("FORCE", "NO FORCE")
+TOUCH = Trigger(
+    "set_updated_at",
+    f"CREATE TRIGGER set_updated_at BEFORE UPDATE ON {TABLE}\n  FOR EACH ROW EXECUTE FUNCTION app.set_updated_at()",
+)
+# TRUNCATE ignores row level security and is never granted.
+APPLICATION = Grant(Role.USER.value, ("SELECT", "INSERT", "UPDATE", "DELETE"))
+
+
+def narrowing(name: str, using: str, *, check: str | None = None) -> Policy:
+    """Declare a policy beside the tenant's: it is restrictive, so it takes rows away and can never add any.
+
+        class Note(TenantMixin, Base):
+            __tablename__ = "notes"
+            __policies__ = (narrowing("own_rows", "owner_id = (SELECT app.user_id())"),)
+
+    `using` says which rows are seen, changed and deleted; `check` which may be written, the same unless given. A
+    function in a sub-select is evaluated once a statement, outside one for every row.
+
+    Raises:
+        ValueError: the name is one of the tenant's own policies.
+    """
+    if name in {PERMIT, RESTRICT}:
+        raise ValueError(f"{name!r} is the name of a tenant policy. Give this one a name of its own.")
+    return Policy(name, "RESTRICTIVE", using, using if check is None else check)
+
+
+def trigger(name: str, events: str, execute: str) -> Trigger:
+    """Declare a trigger on each row, such as `trigger("audit", "AFTER INSERT OR UPDATE", "app.audit()")`.
+
+    It stands in a model's `__triggers__`; a trigger of a tenant table that is not declared is dropped by the next
+    migration. Its function is one of `schema.functions`.
+
+    Raises:
+        ValueError: the name is that of the trigger which every tenant table has.
+    """
+    if name == TOUCH.name:
+        raise ValueError(f"{name!r} is the name of a trigger that every tenant table has. Give this one another.")
+    return Trigger(name, f"CREATE TRIGGER {quoted(name)} {events} ON {TABLE} FOR EACH ROW EXECUTE FUNCTION {execute}")
+
+
+def isolation(own: Iterable[Part] = ()) -> tuple[Part, ...]:
+    """Return what shows a tenant its own rows of a table, the application role alone, and no other's.
 
     FORCE binds the owner as well. The restrictive policy repeats the permissive one, so that no later permissive
-    policy can widen what a tenant sees.
+    policy can widen what a tenant sees. `own` is what the model declares beside that.
     """
-    name = quoted(table)
     return (
-        f"ALTER TABLE {name} ENABLE ROW LEVEL SECURITY",
-        f"ALTER TABLE {name} FORCE ROW LEVEL SECURITY",
-        _policy(PERMIT, "PERMISSIVE", name),
-        _policy(RESTRICT, "RESTRICTIVE", name),
-        f"GRANT SELECT, INSERT, UPDATE, DELETE ON {name} TO {Role.USER}",
+        ENABLED,
+        FORCED,
+        Policy(PERMIT, "PERMISSIVE", PREDICATE, PREDICATE),
+        Policy(RESTRICT, "RESTRICTIVE", PREDICATE, PREDICATE),
+        *own,
+        TOUCH,
+        APPLICATION,
     )
 
 
-def expose(table: str) -> tuple[str, ...]:
-    """Return the statements that undo `isolate`; the application role loses its rights first."""
-    name = quoted(table)
-    return (
-        f"REVOKE SELECT, INSERT, UPDATE, DELETE ON {name} FROM {Role.USER}",
-        f"DROP POLICY {RESTRICT} ON {name}",
-        f"DROP POLICY {PERMIT} ON {name}",
-        f"ALTER TABLE {name} NO FORCE ROW LEVEL SECURITY",
-        f"ALTER TABLE {name} DISABLE ROW LEVEL SECURITY",
-    )
+def is_own(part: Part) -> bool:
+    """Say whether a part is not one that every tenant table has: it may name other tables and columns."""
+    return isinstance(part, Policy | Trigger) and part.name not in {PERMIT, RESTRICT, TOUCH.name}
 
 
-def _policy(policy: str, kind: str, table: str) -> str:
-    return f"CREATE POLICY {policy} ON {table} AS {kind} FOR ALL\n  USING ({PREDICATE})\n  WITH CHECK ({PREDICATE})"
+def create_all(parts: Iterable[Part], table: str) -> tuple[str, ...]:
+    """Return the statements that make all parts; the application role gets its rights last."""
+    return tuple(statement for part in sorted(parts, key=lambda part: part.rank) for statement in part.create(table))
+
+
+def _grantee(role: str) -> str:
+    return "PUBLIC" if role == "public" else quoted(role)

@@ -15,31 +15,11 @@ from infra.urls import DatabaseUrl
 from schema import migrate
 from schema.connect import BoundedConnection, connect
 from schema.engine import owner_engine
-from schema.models import metadata
 from schema.revisions import Migrations
+from tests.fixtures.catalogue import OBJECTS
 from tests.fixtures.stack import RunningStack
 
 HEAD = Migrations.load(CHECKOUT).head
-
-# Whatever a migration can make in a database, each object with what it is made of.
-OBJECTS = """
-    SELECT 'relation', c.oid::regclass::text, relkind::text || relrowsecurity || relforcerowsecurity, relacl::text
-    FROM pg_class c WHERE relnamespace IN ('public'::regnamespace, 'app'::regnamespace)
-    UNION ALL
-    SELECT 'column', attrelid::regclass || '.' || attname, attnum || format_type(atttypid, atttypmod) || attnotnull,
-           pg_get_expr(adbin, adrelid)
-    FROM pg_attribute JOIN pg_class c ON c.oid = attrelid LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum
-    WHERE relnamespace IN ('public'::regnamespace, 'app'::regnamespace) AND attnum > 0 AND NOT attisdropped
-    UNION ALL
-    SELECT 'constraint', conname, conrelid::regclass::text, pg_get_constraintdef(oid)
-    FROM pg_constraint WHERE connamespace IN ('public'::regnamespace, 'app'::regnamespace)
-    UNION ALL
-    SELECT 'policy', tablename || '.' || policyname, permissive, qual FROM pg_policies
-    UNION ALL
-    SELECT 'function', oid::regprocedure::text, proacl::text, pg_get_functiondef(oid)
-    FROM pg_proc WHERE pronamespace IN ('public'::regnamespace, 'app'::regnamespace)
-    ORDER BY 1, 2
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,12 +80,3 @@ def scratch(scratch_database: DatabaseUrl, stack: RunningStack, tmp_path: Path) 
     shutil.copytree(CHECKOUT / "migrations", tmp_path / "migrations", ignore=shutil.ignore_patterns("__pycache__"))
     with connect(scratch_database, stack.settings, autocommit=True) as connection:
         yield Scratch(scratch_database, stack.settings, tmp_path, connection)
-
-
-@pytest.fixture
-def declared() -> MetaData:
-    """Give a copy of what the models declare, to be changed."""
-    copy = MetaData(naming_convention=metadata.naming_convention)
-    for table in metadata.sorted_tables:
-        table.to_metadata(copy)
-    return copy

@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 from uuid import UUID, uuid4
 
 from psycopg.sql import SQL, Identifier
-from sqlalchemy import BigInteger, Column, ForeignKeyConstraint, MetaData, Text, UniqueConstraint, false, select
+from sqlalchemy import BigInteger, Column, MetaData, Text, false, select
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from infra.settings import Role
@@ -12,7 +12,7 @@ from schema.base import Base
 from schema.connect import connect
 from schema.functions import new_id
 from schema.session import tenant_session
-from schema.tenancy import TenantMixin
+from schema.tenancy import TenantMixin, tenant_foreign_key, tenant_unique
 from schema.tenants import Tenant
 from tests.fixtures.database import MakeEngine
 from tests.fixtures.stack import RunningStack
@@ -83,11 +83,7 @@ def test_a_new_model_becomes_an_isolated_table(
 
     class Invoice(TenantMixin, Product):
         __tablename__ = "invoices"
-        __table_args__ = (
-            ForeignKeyConstraint(["tenant_id"], ["tenants.tenant_id"]),
-            ForeignKeyConstraint(["tenant_id", "user_id"], ["users.tenant_id", "users.id"]),
-            UniqueConstraint("tenant_id", "number"),
-        )
+        __table_args__ = (tenant_foreign_key("user_id", "users.id", ondelete="SET NULL"), tenant_unique("number"))
 
         id: Mapped[UUID] = mapped_column(primary_key=True, server_default=new_id())
         user_id: Mapped[UUID | None]

@@ -1,0 +1,121 @@
+"""What isolates the tables of a database, as its catalogue has it, and declarations as PostgreSQL writes them."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from schema.functions import Function
+from schema.rls.policy import ENABLED, FORCED, TABLE, Grant, Part, Policy, Trigger, create_all, quoted
+
+# One question for each kind, whatever the number of tables. Names are written as the search path allows.
+_FLAGS = """
+    SELECT relname, relrowsecurity, relforcerowsecurity FROM pg_class
+    WHERE relkind IN ('r', 'p') AND relnamespace = to_regnamespace(:schema)
+"""
+_POLICIES = """
+    SELECT tablename, policyname, permissive, qual, with_check, cmd, roles::text[] FROM pg_policies
+    WHERE schemaname = :schema ORDER BY policyname
+"""
+_TRIGGERS = """
+    SELECT relname, tgname, tgenabled::text,
+           replace(pg_get_triggerdef(t.oid, true), ' ON ' || tgrelid::regclass || ' ', ' ON ' || :table || ' ')
+    FROM pg_trigger t JOIN pg_class c ON c.oid = tgrelid
+    WHERE NOT tgisinternal AND relnamespace = to_regnamespace(:schema) ORDER BY tgname
+"""
+# The owner's own rights are in the list as soon as anybody else's are.
+_GRANTS = """
+    SELECT relname, coalesce(rolname, 'public'), attname, is_grantable, array_agg(privilege_type::text)
+    FROM (
+        SELECT relname, relowner, NULL AS attname, (aclexplode(relacl)).* FROM pg_class
+        WHERE relkind IN ('r', 'p') AND relnamespace = to_regnamespace(:schema)
+        UNION ALL
+        SELECT relname, relowner, attname, (aclexplode(attacl)).*
+        FROM pg_class JOIN pg_attribute ON attrelid = pg_class.oid
+        WHERE relkind IN ('r', 'p') AND relnamespace = to_regnamespace(:schema)
+    ) AS granted LEFT JOIN pg_roles ON pg_roles.oid = grantee
+    WHERE grantee <> relowner
+    GROUP BY 1, 2, 3, 4 ORDER BY 2, 3
+"""
+_FUNCTIONS = """
+    SELECT signature, pg_get_functiondef(to_regprocedure(signature))
+    FROM unnest(CAST(:signatures AS text[])) AS signature
+"""
+
+_ORDER = ("SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER")
+_PROBE = "groundwork_probe"
+
+
+def read_tables(connection: Connection, schema: str = "public") -> dict[str, tuple[Part, ...]]:
+    """Return what isolates each table of a schema; nothing is locked but the catalogue's rows are read."""
+    found: dict[str, list[Part]] = {}
+    for table, enabled, forced in _ask(connection, _FLAGS, schema=schema):
+        found[table] = [flag for flag, on in ((ENABLED, enabled), (FORCED, forced)) if on]
+    for table, name, kind, using, check, command, roles in _ask(connection, _POLICIES, schema=schema):
+        found[table].append(Policy(name, kind, using, check, command, tuple(roles)))
+    for table, name, state, definition in _ask(connection, _TRIGGERS, schema=schema, table=TABLE):
+        if table in found:  # a view has triggers of its own
+            found[table].append(Trigger(name, definition, state))
+    for table, grantee, column, grantable, privileges in _ask(connection, _GRANTS, schema=schema):
+        found[table].append(Grant(grantee, tuple(sorted(privileges, key=_order)), column, grantable))
+    return {table: tuple(parts) for table, parts in found.items()}
+
+
+def read_functions(connection: Connection, functions: Iterable[Function]) -> dict[str, str | None]:
+    """Return the definition of each function as PostgreSQL writes it, by signature; None where there is none."""
+    signatures = [function.signature for function in functions]
+    return {row.signature: row.pg_get_functiondef for row in _ask(connection, _FUNCTIONS, signatures=signatures)}
+
+
+def as_written(
+    connection: Connection,
+    functions: Sequence[Function],
+    tables: Mapping[str, Sequence[Part]],
+    definitions: Mapping[str, Sequence[str]],
+) -> tuple[dict[str, str | None], dict[str, tuple[Part, ...]]]:
+    """Return declared functions and isolation as PostgreSQL writes them down.
+
+    They are made for a moment in a schema of their own, in a savepoint that is rolled back, so no table that exists is
+    locked. `definitions` are the statements that make the types and columns of tables whose parts name columns; all
+    others share one table. It takes the same few statements for any number of tables.
+    """
+    own = {table: parts for table, parts in tables.items() if table in definitions}
+    others = dict.fromkeys(tuple(parts) for table, parts in tables.items() if table not in definitions)
+    shared = {parts: f"shared {number}" for number, parts in enumerate(others)}
+    making = (statement for definition in definitions.values() for statement in definition)
+    # Two tables may share a type.
+    script = [*(function.create for function in functions), *dict.fromkeys(making)]
+    for alike, name in shared.items():
+        script.append(f"CREATE TABLE {quoted(name)} (tenant_id uuid NOT NULL, updated_at timestamptz)")
+        script += create_all(alike, name)
+    for table, parts in own.items():
+        script += create_all(parts, table)
+    with _throw_away_schema(connection):
+        run_script(connection, script)
+        written = read_tables(connection, _PROBE)
+        made = read_functions(connection, functions)
+    return made, {table: written[table if table in own else shared[tuple(parts)]] for table, parts in tables.items()}
+
+
+def run_script(connection: Connection, statements: Sequence[str]) -> None:
+    """Run statements as one message, without parameters (PostgreSQL manual, 55.2.2.1)."""
+    connection.exec_driver_sql(";\n".join(statements), execution_options={"no_parameters": True})
+
+
+@contextmanager
+def _throw_away_schema(connection: Connection) -> Iterator[None]:
+    with connection.begin_nested() as savepoint:
+        # A function may name tables that its own migration makes.
+        settings = f"SET LOCAL search_path = {_PROBE}, public; SET LOCAL check_function_bodies = off"
+        run_script(connection, [f"CREATE SCHEMA {_PROBE}", settings])
+        yield
+        savepoint.rollback()
+
+
+def _ask(connection: Connection, question: str, **parameters: Any) -> Sequence[Any]:
+    return connection.execute(text(question), parameters).all()
+
+
+def _order(privilege: str) -> int:
+    return _ORDER.index(privilege) if privilege in _ORDER else len(_ORDER)

@@ -1,0 +1,44 @@
+"""What the models declare of isolation, table by table."""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+
+from sqlalchemy import Dialect, Enum, Table
+
+from schema.rls.policy import Part, Policy, isolation, quoted
+from schema.tenancy import own_parts
+
+
+def isolation_of(table: Table) -> tuple[Part, ...]:
+    """Return every part of a tenant table's isolation."""
+    return isolation(own_parts(table))
+
+
+def definitions(tables: Sequence[Table], dialect: Dialect) -> dict[str, tuple[str, ...]]:
+    """Return what makes the columns of those tables whose isolation names columns of its own.
+
+    A table that such a policy mentions is among them: it may be new. Types, defaults and keys do not matter to an
+    expression, but for the types themselves.
+    """
+    own = {table: own_parts(table) for table in tables if own_parts(table)}
+    expressions = " ".join(_expressions(part for parts in own.values() for part in parts))
+    words = set(re.findall(r"\w+", expressions))
+    return {table.name: _definition(table, dialect) for table in tables if table in own or table.name in words}
+
+
+def _expressions(parts: Iterable[Part]) -> Iterator[str]:
+    for part in parts:
+        if isinstance(part, Policy):
+            yield from (part.using or "", part.check or "")
+
+
+def _definition(table: Table, dialect: Dialect) -> tuple[str, ...]:
+    columns = [f"{quoted(column.name)} {column.type.compile(dialect)}" for column in table.columns]
+    return (*_types(table, dialect), f"CREATE TABLE {quoted(table.name)} ({', '.join(columns)})")
+
+
+def _types(table: Table, dialect: Dialect) -> Iterator[str]:
+    for column in table.columns:
+        if isinstance(column.type, Enum) and column.type.native_enum:
+            labels = ", ".join("'" + label.replace("'", "''") + "'" for label in column.type.enums)
+            yield f"CREATE TYPE {column.type.compile(dialect)} AS ENUM ({labels})"
