@@ -3,8 +3,9 @@
 from typing import Any
 
 import pytest
-from sqlalchemy import Boolean, Column, MetaData, Table, Text, false
+from sqlalchemy import Boolean, Column, MetaData, Table, Text, UniqueConstraint, false
 
+from schema.errors import TenancyError
 from schema.models import metadata
 from schema.rls.alembic_plugin import isolation_differences
 from schema.rls.policy import PREDICATE
@@ -140,6 +141,13 @@ def test_a_table_that_becomes_a_tenants_is_isolated(drift: Drift) -> None:
     assert _isolation(drift.objects) == _isolation(sound)
     drift.downgrade(script)
     assert drift.objects == before
+
+
+def test_models_that_do_not_keep_tenants_apart_are_not_migrated(drift: Drift, declared: MetaData) -> None:
+    """Nothing is generated from tables whose keys reach beyond the tenant, however they were declared."""
+    declared.tables["users"].append_constraint(UniqueConstraint("email"))
+    with pytest.raises(TenancyError, match=r'Write tenant_unique\("email"\)'):
+        drift.generate(declared)
 
 
 def test_rights_on_other_tables_are_somebody_elses(drift: Drift, declared: MetaData) -> None:

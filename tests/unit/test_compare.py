@@ -23,8 +23,8 @@ def test_what_is_declared_is_no_difference() -> None:
 
 def test_each_difference_has_its_cause() -> None:
     """What is missing, extra or changed is said in words, with the table and both forms."""
-    former = [Grant("app_user", ("SELECT",)), Grant("public", ("SELECT",)), ENABLED]
-    wanted = [Grant("app_user", ("SELECT", "INSERT")), ENABLED, FORCED]
+    former: list[Part] = [Grant("app_user", ("SELECT",)), Grant("public", ("SELECT",)), ENABLED]
+    wanted: list[Part] = [Grant("app_user", ("SELECT", "INSERT")), ENABLED, FORCED]
     assert [one.cause for one in differences({"users": wanted}, {"users": former})] == [
         "users: FORCE ROW LEVEL SECURITY is missing",
         f"users: grant to app_user is {former[0]}, declared is {wanted[0]}",
