@@ -61,7 +61,32 @@ BEGIN
 END $$""",
 )
 
-FUNCTIONS = (UUID7, TENANT_ID, SET_UPDATED_AT)
+# Both of the directory run as its owner, which no policy lets see past one tenant: the directory has no policies, and
+# no role but the owner has a right on it. An id is all that comes out.
+KEEP_TENANT_DIRECTORY = Function(
+    signature="app.keep_tenant_directory()",
+    create="""\
+CREATE OR REPLACE FUNCTION app.keep_tenant_directory() RETURNS trigger LANGUAGE plpgsql
+  SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  INSERT INTO public.tenant_directory (tenant_id, slug, external_id)
+    VALUES (NEW.tenant_id, NEW.slug, NEW.external_id)
+    ON CONFLICT (tenant_id) DO UPDATE SET slug = EXCLUDED.slug, external_id = EXCLUDED.external_id;
+  RETURN NULL;
+END $$""",
+)
+RESOLVE_TENANT = Function(
+    signature="app.resolve_tenant(text, text)",
+    create="""\
+CREATE OR REPLACE FUNCTION app.resolve_tenant(by_slug text, by_external_id text) RETURNS uuid
+  LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  RETURN (SELECT tenant_id FROM public.tenant_directory
+    WHERE slug = by_slug AND by_external_id IS NULL OR external_id = by_external_id AND by_slug IS NULL);
+END $$""",
+)
+
+FUNCTIONS = (UUID7, TENANT_ID, SET_UPDATED_AT, KEEP_TENANT_DIRECTORY, RESOLVE_TENANT)
 
 
 def new_id() -> TextClause:

@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 import psycopg
 from psycopg.rows import class_row
 from psycopg.sql import SQL, Identifier, Literal
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 from sqlalchemy.exc import IntegrityError
 
 from infra.settings import Settings
@@ -65,6 +65,22 @@ def slug_of(name: str) -> str:
     """Make a slug of a name: plain letters and digits, anything else a hyphen."""
     plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
     return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:63].rstrip("-")
+
+
+def resolve_tenant(engine: Engine, *, slug: str | None = None, external_id: str | None = None) -> UUID | None:
+    """Find a tenant's id before there is a tenant context, by its slug or by its external id; None where there is none.
+
+    Raises:
+        DatabaseUnavailable: the server is away or refuses.
+        ValueError: neither key is given, or both.
+    """
+    if (slug is None) == (external_id is None):
+        raise ValueError("give slug or external_id, and not both")
+    with engine.connect() as connection:
+        found: UUID | None = connection.scalar(
+            text("SELECT app.resolve_tenant(:slug, :external_id)"), {"slug": slug, "external_id": external_id}
+        )
+    return found
 
 
 def tenants(maintenance: DatabaseUrl, settings: Settings) -> list[Listed]:

@@ -2,9 +2,9 @@
 
 from schema.base import Base
 from schema.features import TenantFeature
-from schema.tenants import Tenant
+from schema.tenants import Tenant, TenantDirectory
 from schema.users import User
 
-__all__ = ["Tenant", "TenantFeature", "User", "metadata"]
+__all__ = ["Tenant", "TenantDirectory", "TenantFeature", "User", "metadata"]
 
 metadata = Base.metadata

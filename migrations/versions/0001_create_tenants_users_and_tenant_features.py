@@ -42,6 +42,24 @@ def upgrade() -> None:
         "  RETURN NEW;\n"
         "END $$"
     )
+    op.execute(
+        "CREATE OR REPLACE FUNCTION app.keep_tenant_directory() RETURNS trigger LANGUAGE plpgsql\n"
+        "  SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$\n"
+        "BEGIN\n"
+        "  INSERT INTO public.tenant_directory (tenant_id, slug, external_id)\n"
+        "    VALUES (NEW.tenant_id, NEW.slug, NEW.external_id)\n"
+        "    ON CONFLICT (tenant_id) DO UPDATE SET slug = EXCLUDED.slug, external_id = EXCLUDED.external_id;\n"
+        "  RETURN NULL;\n"
+        "END $$"
+    )
+    op.execute(
+        "CREATE OR REPLACE FUNCTION app.resolve_tenant(by_slug text, by_external_id text) RETURNS uuid\n"
+        "  LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$\n"
+        "BEGIN\n"
+        "  RETURN (SELECT tenant_id FROM public.tenant_directory\n"
+        "    WHERE slug = by_slug AND by_external_id IS NULL OR external_id = by_external_id AND by_slug IS NULL);\n"
+        "END $$"
+    )
     op.create_table(
         "tenants",
         sa.Column("tenant_id", sa.Uuid(), server_default=sa.text("app.uuid7()"), nullable=False),
@@ -70,6 +88,18 @@ def upgrade() -> None:
         'CREATE TRIGGER set_updated_at BEFORE UPDATE ON "tenants"\n  FOR EACH ROW EXECUTE FUNCTION app.set_updated_at()'
     )
     op.execute('GRANT SELECT, INSERT, UPDATE, DELETE ON "tenants" TO "app_user"')
+    op.create_table(
+        "tenant_directory",
+        sa.Column("tenant_id", sa.Uuid(), nullable=False),
+        sa.Column("slug", sa.Text(), nullable=False),
+        sa.Column("external_id", sa.Text(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["tenant_id"], ["tenants.tenant_id"], name=op.f("fk_tenant_directory_tenant_id_tenants"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("tenant_id", name=op.f("pk_tenant_directory")),
+        sa.UniqueConstraint("external_id", name=op.f("uq_tenant_directory_external_id")),
+        sa.UniqueConstraint("slug", name=op.f("uq_tenant_directory_slug")),
+    )
     op.create_table(
         "tenant_features",
         sa.Column("tenant_id", sa.Uuid(), nullable=False),
@@ -131,13 +161,21 @@ def upgrade() -> None:
         'CREATE TRIGGER set_updated_at BEFORE UPDATE ON "users"\n  FOR EACH ROW EXECUTE FUNCTION app.set_updated_at()'
     )
     op.execute('GRANT SELECT, INSERT, UPDATE, DELETE ON "users" TO "app_user"')
+    op.execute(
+        'CREATE TRIGGER "keep_directory" AFTER INSERT OR UPDATE ON "tenants"\n'
+        "  FOR EACH ROW EXECUTE FUNCTION app.keep_tenant_directory()"
+    )
 
 
 def downgrade() -> None:
     """Take this revision back."""
+    op.execute('DROP TRIGGER "keep_directory" ON "tenants"')
     op.drop_table("users")
     op.drop_table("tenant_features")
+    op.drop_table("tenant_directory")
     op.drop_table("tenants")
+    op.execute("DROP FUNCTION app.resolve_tenant(text, text)")
+    op.execute("DROP FUNCTION app.keep_tenant_directory()")
     op.execute("DROP FUNCTION app.set_updated_at()")
     op.execute("DROP FUNCTION app.tenant_id()")
     op.execute("DROP FUNCTION app.uuid7()")

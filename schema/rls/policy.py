@@ -183,7 +183,8 @@ def trigger(name: str, events: str, execute: str) -> Trigger:
     """
     if name == TOUCH.name:
         raise ValueError(f"{name!r} is the name of a trigger that every tenant table has. Give this one another.")
-    return Trigger(name, f"CREATE TRIGGER {quoted(name)} {events} ON {TABLE} FOR EACH ROW EXECUTE FUNCTION {execute}")
+    head = f"CREATE TRIGGER {quoted(name)} {events} ON {TABLE}"
+    return Trigger(name, f"{head}\n  FOR EACH ROW EXECUTE FUNCTION {execute}")
 
 
 def isolation(own: Iterable[Part] = ()) -> tuple[Part, ...]:

@@ -13,15 +13,15 @@ from schema.engine import owner_engine
 from schema.errors import MigrationError
 from schema.migration_lint import silent_data_statements
 from schema.models import metadata
-from schema.tenancy import tenant_foreign_key
+from schema.tenancy import is_tenant_table, tenant_foreign_key
 from tests.fixtures.stack import RunningStack
 from tests.integration.conftest import Scratch
 
 FORCED = """
     SELECT relname, relforcerowsecurity FROM pg_class
-    WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace ORDER BY 1
+    WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace AND relname <> 'tenant_directory' ORDER BY 1
 """
-ALL_FORCED = [(table, True) for table in sorted(metadata.tables)]
+ALL_FORCED = [(table, True) for table in sorted(metadata.tables) if is_tenant_table(metadata.tables[table])]
 Query = Callable[[str], list[tuple[object, ...]]]
 
 

@@ -15,11 +15,12 @@ from schema import migrate, roles
 from schema.connect import BoundedConnection, connect
 from schema.errors import DatabaseUnavailable, MigrationError, RightsError
 from schema.models import metadata
+from schema.tenancy import is_tenant_table
 from tests.fixtures.database import SignUp
 from tests.fixtures.stack import RunningStack
 
 Rows = list[tuple[Any, ...]]
-TABLES = sorted(metadata.tables)
+TABLES = sorted(table.name for table in metadata.sorted_tables if is_tenant_table(table))
 
 # What `roles.ensure` is about, row by row; with xmin also which transaction wrote each row last.
 CATALOGUES: dict[str, LiteralString] = {

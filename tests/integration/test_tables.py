@@ -13,10 +13,12 @@ from infra.settings import Role
 from schema.connect import BoundedConnection
 from schema.engine import owner_engine
 from schema.models import metadata
+from schema.tenancy import is_tenant_table
 from tests.fixtures.stack import RunningStack
 
 POSTGRESQL: Dialect = make_url("postgresql+psycopg://").get_dialect()()
 TABLES = [pytest.param(table, id=table.name) for table in metadata.sorted_tables]
+TENANT_TABLES = sorted(table.name for table in metadata.sorted_tables if is_tenant_table(table))
 # What the server makes of the declared predicate.
 PREDICATE = "(tenant_id = ( SELECT app.tenant_id() AS tenant_id))"
 
@@ -85,12 +87,12 @@ def test_every_table_carries_the_mixin(owner: BoundedConnection) -> None:
         JOIN pg_attribute ON attrelid = c.oid AND attnum BETWEEN 1 AND 3
         LEFT JOIN pg_attrdef ON adrelid = c.oid AND adnum = attnum
         WHERE relkind IN ('r', 'p') AND relnamespace IN ('public'::regnamespace, 'app'::regnamespace)
-          AND c.oid <> 'app.alembic_version'::regclass
+          AND c.oid NOT IN ('app.alembic_version'::regclass, 'tenant_directory'::regclass)
         ORDER BY 1, attnum
     """).fetchall()
     assert found == [
         column
-        for table in sorted(metadata.tables)
+        for table in TENANT_TABLES
         for column in (
             (table, "tenant_id", "uuid", True, "app.uuid7()" if table == "tenants" else None),
             (table, "created_at", "timestamp with time zone", True, "now()"),
@@ -104,10 +106,10 @@ def test_every_table_is_isolated(owner: BoundedConnection) -> None:
     found = owner.execute("""
         SELECT relname, relrowsecurity, relforcerowsecurity
         FROM pg_class JOIN pg_attribute ON attrelid = pg_class.oid
-        WHERE relkind IN ('r', 'p') AND attname = 'tenant_id'
+        WHERE relkind IN ('r', 'p') AND attname = 'tenant_id' AND relname <> 'tenant_directory'
         ORDER BY 1
     """).fetchall()
-    assert found == [(table, True, True) for table in sorted(metadata.tables)]
+    assert found == [(table, True, True) for table in TENANT_TABLES]
 
 
 def test_every_table_has_both_policies_and_no_other(owner: BoundedConnection) -> None:
@@ -118,7 +120,7 @@ def test_every_table_has_both_policies_and_no_other(owner: BoundedConnection) ->
     """).fetchall()
     assert found == [
         (table, policy, kind, ["public"], "ALL", PREDICATE, PREDICATE)
-        for table in sorted(metadata.tables)
+        for table in TENANT_TABLES
         for policy, kind in (("tenant_permit", "PERMISSIVE"), ("tenant_restrict", "RESTRICTIVE"))
     ]
 
