@@ -38,6 +38,8 @@ def apply_up(client: Client, spec: StackSpec, operations: Sequence[Operation], u
 
 def _take(client: Client, spec: StackSpec, operation: Operation, undo: ExitStack) -> None:
     match operation.verb:
+        case Verb.REMOVE_NETWORK:
+            client.remove_network(operation.target)
         case Verb.CREATE_NETWORK:
             network = client.create_network(operation.target, driver="bridge", labels=spec.labels)
             undo.callback(_quietly, client.remove_network, network["Id"])

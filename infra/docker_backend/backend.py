@@ -125,10 +125,10 @@ class DockerBackend:
     def _unborn(self, spec: StackSpec, observed: Observed) -> Iterator[str]:
         """Yield the volume of PostgreSQL where its first start was never finished; look only where none is running."""
         declared = _postgres(spec)
-        existing = next(iter(observed.of(Service.POSTGRES)), None)
         if declared.volume is None or declared.volume not in observed.volumes:
             return
-        if (existing is not None and existing.running) or self._is_known(observed.mark_of(declared.volume)):
+        runs = any(container.running for container in observed.of(Service.POSTGRES))
+        if runs or self._is_known(observed.mark_of(declared.volume)):
             return
         found = self.data(spec)
         if found is not None and found.version is not None:
@@ -139,7 +139,8 @@ class DockerBackend:
     def data(self, spec: StackSpec) -> Data | None:
         """Read the data volume's own words through a container that has it; where there is none, nothing is known."""
         declared, observed = _postgres(spec), self._observe()
-        existing = next(iter(observed.of(Service.POSTGRES)), None)
+        mounted = (declared.volume, declared.data_path)
+        existing = next((c for c in observed.of(Service.POSTGRES) if mounted in c.volumes), None)
         if declared.volume not in observed.volumes or (existing is None and self._image_id(declared.image) is None):
             return None
         with looked_into(self._client, spec, declared, existing.id if existing else None) as container:

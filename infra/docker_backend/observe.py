@@ -16,7 +16,11 @@ MARKED_LABEL = "groundwork.marked"
 
 @dataclass(frozen=True, slots=True)
 class Container:
-    """A container of the project as the engine sees it."""
+    """A container of the project as the engine sees it.
+
+    `network` is the id of the network that it was last started in, empty before that: it can be started in no other.
+    `volumes` are those that it mounts, each with its path inside.
+    """
 
     id: str
     name: str
@@ -30,6 +34,8 @@ class Container:
     health: str
     port: int | None
     command: tuple[str, ...] = ()
+    network: str = ""
+    volumes: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +97,8 @@ def _container(found: dict) -> Container:  # type: ignore[type-arg]  # JSON of t
         health=state.get("Health", {}).get("Status", "none"),
         port=int(bindings[0]["HostPort"]) if bindings else None,
         command=tuple(found["Config"]["Cmd"] or ()),
+        network=found["NetworkSettings"]["Networks"].get(found["HostConfig"]["NetworkMode"], {}).get("NetworkID", ""),
+        volumes=tuple((mount["Name"], mount["Destination"]) for mount in found["Mounts"] if mount["Type"] == "volume"),
     )
 
 

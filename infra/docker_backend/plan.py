@@ -28,11 +28,25 @@ def network_name(spec: StackSpec) -> str:
     return spec.project.id
 
 
+# What frees a name or a network comes before what takes it, and starts come last: then all are made side by side.
+_ORDER = {
+    Verb.REMOVE_CONTAINER: 0,
+    Verb.SET_ASIDE: 0,
+    Verb.REMOVE_NETWORK: 1,
+    Verb.CREATE_NETWORK: 2,
+    Verb.REMOVE_VOLUME: 3,
+    Verb.CREATE_VOLUME: 3,
+    Verb.CREATE_CONTAINER: 3,
+    Verb.START_CONTAINER: 4,
+}
+
+
 def plan_up(spec: StackSpec, observed: Observed) -> tuple[Operation, ...]:
     """Return the operations that lead to `spec`, in order, each with its cause; none where all is as declared."""
-    steps = [op for container in spec.containers for op in _service(container, observed)]
-    # Starts last: then all of them can be made side by side.
-    return (*_network(spec, observed), *sorted(steps, key=lambda step: step.verb == Verb.START_CONTAINER))
+    network = _kept_network(observed)
+    services = (op for container in spec.containers for op in _service(container, observed, network))
+    steps = (*_networks(spec, observed, network), *services)
+    return tuple(sorted(steps, key=lambda step: _ORDER[Verb(step.verb)]))
 
 
 def plan_down(observed: Observed, *, volumes: bool) -> tuple[Operation, ...]:
@@ -50,18 +64,28 @@ def plan_down(observed: Observed, *, volumes: bool) -> tuple[Operation, ...]:
     )
 
 
-def _network(spec: StackSpec, observed: Observed) -> Iterator[Operation]:
-    if not observed.networks:
+def _kept_network(observed: Observed) -> str | None:
+    """Choose the network to go on with: one that a server runs in, where there is one."""
+    in_use = [container.network for container in observed.containers if container.running]
+    return next((network for network in (*in_use, *observed.networks) if network in observed.networks), None)
+
+
+def _networks(spec: StackSpec, observed: Observed, kept: str | None) -> Iterator[Operation]:
+    if kept is None:
         yield Operation(Verb.CREATE_NETWORK, network_name(spec), "there is none")
+    for network in observed.networks:
+        if network != kept:
+            # An engine lets two networks have one name, and then starts no container in either.
+            yield Operation(Verb.REMOVE_NETWORK, network, "it is one of several", network_name(spec))
 
 
-def _service(declared: ContainerSpec, observed: Observed) -> Iterator[Operation]:
+def _service(declared: ContainerSpec, observed: Observed, network: str | None) -> Iterator[Operation]:
     current = next((c for c in observed.of(declared.service) if c.name == declared.name), None)
     for container in observed.of(declared.service):
         if container is not current:
             cause = "it was left by an interrupted command"
             yield Operation(Verb.REMOVE_CONTAINER, container.id, cause, container.name)
-    drift = _drift(declared, current, observed)
+    drift = _drift(declared, current, observed, network)
     if current is not None and drift is None:
         if current.running:
             return
@@ -88,7 +112,7 @@ def _volume(declared: ContainerSpec, observed: Observed) -> Iterator[Operation]:
         yield Operation(Verb.CREATE_VOLUME, declared.volume, "the unfinished one was removed")
 
 
-def _drift(declared: ContainerSpec, current: Container | None, observed: Observed) -> str | None:
+def _drift(declared: ContainerSpec, current: Container | None, observed: Observed, network: str | None) -> str | None:
     """Say in what the container differs from its declaration; None where it does not."""
     if current is None:
         return "there is none"
@@ -97,6 +121,8 @@ def _drift(declared: ContainerSpec, current: Container | None, observed: Observe
     wanted = dict(observed.image_ids).get(declared.image)
     if wanted is not None and wanted != current.image_id:
         return f"{declared.image} is another image now"
+    if current.network and current.network != network:
+        return "its network was removed"
     return None
 
 

@@ -112,6 +112,31 @@ def test_what_an_interrupted_command_left_is_removed() -> None:
     assert steps(operations) == [(Verb.REMOVE_CONTAINER, "left")]
 
 
+def test_a_container_whose_network_was_removed_is_made_anew() -> None:
+    """An engine starts a container in the network that it was started in before, or not at all."""
+    observed = as_declared(declared())
+    stopped = tuple(replace(c, running=False, network="gone") for c in observed.containers)
+    operations = plan_up(declared(), replace(observed, containers=stopped, networks=()))
+    assert steps(operations) == [
+        (Verb.SET_ASIDE, "id-postgres"),
+        (Verb.SET_ASIDE, "id-redis"),
+        (Verb.CREATE_NETWORK, "shop-12345678"),
+        (Verb.CREATE_CONTAINER, POSTGRES),
+        (Verb.CREATE_CONTAINER, REDIS),
+        (Verb.START_CONTAINER, POSTGRES),
+        (Verb.START_CONTAINER, REDIS),
+    ]
+    assert operations[0].cause == "its network was removed"
+
+
+def test_of_several_networks_the_one_in_use_is_kept() -> None:
+    """Of two networks of one name, in which nothing can be started, the one goes that no server runs in."""
+    observed = as_declared(declared())
+    running = tuple(replace(c, network="in-use") for c in observed.containers)
+    operations = plan_up(declared(), replace(observed, containers=running, networks=("surplus", "in-use")))
+    assert steps(operations) == [(Verb.REMOVE_NETWORK, "surplus")]
+
+
 def test_down_keeps_the_volumes_unless_told() -> None:
     """`down` stops what runs; everything goes only where the data is given up."""
     observed = as_declared(declared())

@@ -1,0 +1,83 @@
+"""A stack whose things were changed by hand, with the engine's own commands."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from infra.docker_backend.backend import DockerBackend
+from infra.settings import BackendChoice, Role
+from infra.spec import PROJECT_LABEL, Project, Service, StackSpec, build_stack
+from infra.volumes import Data
+from tests.fixtures.checkout import Checkout, copy_project
+from tests.fixtures.stack import make_settings, say
+from tests.fixtures.world import engine, things_of
+
+pytestmark = pytest.mark.usefixtures("docker")
+
+
+@pytest.fixture
+def spec(tmp_path: Path) -> Iterator[StackSpec]:
+    """Declare a durable stack of a project that is nobody's, from the images that are here; remove it afterwards."""
+    declared = build_stack(make_settings(), Project.of(tmp_path, "by-hand")).on_ports(
+        {Service.POSTGRES: 45331, Service.REDIS: 45332}
+    )
+    yield DockerBackend(declared.project).resolve(declared, {}, None, say)
+    DockerBackend(declared.project).down(volumes=True)
+
+
+def bring_up(spec: StackSpec) -> None:
+    """Bring the containers to what is declared, as one `up` would."""
+    with ExitStack() as undo:
+        DockerBackend(spec.project).up(spec, undo)
+        undo.pop_all()
+
+
+@pytest.mark.slow
+def test_a_network_that_was_pruned_is_made_anew(tmp_path: Path) -> None:
+    """After `down` and `docker network prune`, which takes networks that nothing runs in, `up` serves the same data."""
+    checkout = Checkout(copy_project(tmp_path / "shop"), BackendChoice.DOCKER)
+    try:
+        checkout.succeed("up")
+        checkout.query(Role.OWNER, "CREATE TABLE kept AS SELECT 42 AS value")
+        checkout.succeed("down")
+        with engine() as client:
+            for network in client.networks(filters={"label": f"{PROJECT_LABEL}={checkout.project.id}"}):
+                client.remove_network(network["Id"])
+        checkout.succeed("up")
+        assert checkout.query(Role.OWNER, "SELECT value FROM kept") == [(42,)]
+    finally:
+        checkout.invoke("down", "--volumes", "--yes")
+
+
+def test_a_second_network_of_the_name_goes(spec: StackSpec) -> None:
+    """Of two networks of one name, which an engine allows and starts nothing in, `up` keeps one and starts all."""
+    with engine() as client:
+        for _ in range(2):
+            client.create_network(spec.project.id, labels=spec.labels, check_duplicate=False)
+    bring_up(spec)
+    assert set(DockerBackend(spec.project).servers()) == set(Service)
+    with engine() as client:
+        assert len(client.networks(filters={"label": f"{PROJECT_LABEL}={spec.project.id}"})) == 1
+
+
+def test_data_is_read_where_it_lies(spec: StackSpec) -> None:
+    """A container that has the volume at another path says nothing of the data; it is read through one that has it."""
+    bring_up(spec)
+    backend = DockerBackend(spec.project)
+    postgres = spec.containers[0]
+    backend.confirm(spec)
+    moved = replace(postgres, data_path="/elsewhere")
+    with engine() as client:
+        client.remove_container(postgres.name, force=True)
+        client.create_container(
+            postgres.image,
+            name=postgres.name,
+            labels=spec.labels | moved.labels,
+            host_config=client.create_host_config(binds=[f"{moved.volume}:{moved.data_path}"]),
+        )
+    assert DockerBackend(spec.project).data(spec) == Data(f"volume {postgres.volume}", "16", complete=True)
+    assert "remove volume" not in {step.verb for step in DockerBackend(spec.project).plan(spec)}
+    assert f"{postgres.name}-look" not in "".join(things_of(spec.project, DockerBackend.choice))
