@@ -13,8 +13,8 @@ from infra.spec import Service
 from infra.state import state_directory
 from infra.volumes import MARKER
 from tests.fixtures.checkout import Checkout, MakeCheckout
+from tests.fixtures.passwords import KEYS, nasty
 from tests.fixtures.world import data_files, remove_data_files, things_of, write_data_file
-from tests.unit.test_settings import NASTY
 
 
 @pytest.fixture
@@ -203,18 +203,6 @@ def test_once_data_lives_in_a_backend_no_other_is_started(served: Checkout) -> N
         assert things_of(served.project, other) == []
 
 
-def test_no_output_holds_a_password(checkout: Checkout) -> None:
-    """Neither success nor failure of any command shows a password, raw or percent-encoded."""
-    for words in (["up", "migrate"], ["up"], ["status"], ["status", "--json"], ["compose"], ["migrate"], ["down"]):
-        checkout.succeed(*words)
-    checkout.invoke("migrate")
-    checkout.invoke("generate", "-m", "x")
-    checkout.invoke("up", APP_USER_PASSWORD="", STACK_START_TIMEOUT="1")
-    said = "".join(checkout.said)
-    assert len(checkout.secrets()) == 5
-    assert [secret for secret in checkout.secrets() if secret in said] == []
-
-
 def test_commands_before_the_first_up_say_what_to_do(checkout: Checkout) -> None:
     """`migrate` on a stack that was never up ends with one paragraph that names `invoke up`."""
     done = checkout.invoke("migrate")
@@ -248,8 +236,7 @@ def test_changed_passwords_are_taught_to_the_data(checkout: Checkout, running: b
     former = checkout.url(Role.USER)
     if not running:
         checkout.succeed("down")
-    keys = ("POSTGRES", "APP_OWNER", "APP_USER", "APP_MAINTENANCE", "REDIS")
-    checkout.environ |= {f"{key}_PASSWORD": f"{NASTY} {key}" for key in keys} | {"POSTGRES_USER": "bob"}
+    checkout.environ |= {key: nasty(key) for key in KEYS} | {"POSTGRES_USER": "bob"}
     checkout.succeed("up")
     assert checkout.query(Role.OWNER, "SELECT value FROM kept") == [(42,)]
     assert checkout.redis().ping()

@@ -9,8 +9,7 @@ import pytest
 from infra.errors import ConfigError
 from infra.settings import CHECKOUT, BackendChoice, Settings, key_of, read_env_file, write_env_file
 from tests.fixtures.availability import NO_FILE
-
-NASTY = "p@ss:w/rd%#?$ é\"'\\"
+from tests.fixtures.passwords import nasty, quoted
 
 
 def env_file(folder: Path, content: bytes) -> Path:
@@ -37,9 +36,8 @@ def test_environment_wins_over_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize("end", [b"\n", b"\r\n"], ids=["LF", "CRLF"])
 def test_a_password_stands_as_it_is_written(tmp_path: Path, lead: bytes, end: bytes) -> None:
     """Quotes, dollar signs, spaces and a hash come through, whatever the file's line ends and its first bytes."""
-    quoted = NASTY.replace("\\", "\\\\").replace("'", "\\'")
-    path = env_file(tmp_path, lead + f"APP_ENV=test{end.decode()}POSTGRES_PASSWORD='{quoted}'".encode() + end)
-    assert Settings.load(path, {}).postgres_password.reveal() == NASTY
+    lines = (b"APP_ENV=test", f"POSTGRES_PASSWORD={quoted(nasty('x'))}".encode(), b"")
+    assert Settings.load(env_file(tmp_path, lead + end.join(lines)), {}).postgres_password.reveal() == nasty("x")
 
 
 @pytest.mark.parametrize(
