@@ -15,6 +15,8 @@ from infra.spec import STANDARD_PORT, Service, StackSpec
 # What listens on the ports of containers, in their place.
 _ENGINE_PROGRAMS = ("docker-proxy", "rootlessport", "com.docker.backend", "gvproxy", "conmon", "slirp4netns", "pasta")
 
+_CONNECT_SECONDS = 1
+
 
 def spec_ports(spec: StackSpec) -> dict[Service, int]:
     """Return the ports of a spec whose ports were chosen."""
@@ -68,6 +70,20 @@ def is_free(port: int) -> bool:
         except OSError:
             return False
         return True
+
+
+def listens(port: int) -> bool:
+    """Tell whether somebody listens on 127.0.0.1:`port`.
+
+    By connecting: a probe that binds the port could keep the very server that is waited for from it, where a system
+    lets two sockets bind one address only when both ask for that in its own way.
+    """
+    try:
+        with socket.create_connection((HOST, port), timeout=_CONNECT_SECONDS) as probe:
+            # A port that the system gave to the probe itself answers it (RFC 9293, 3.5: simultaneous open).
+            return bool(probe.getsockname() != probe.getpeername())
+    except OSError:
+        return False
 
 
 def _free_port() -> int:

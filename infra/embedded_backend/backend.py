@@ -21,7 +21,7 @@ from infra.embedded_backend.log import read_log
 from infra.embedded_backend.plan import Observed, Verb, plan_up, words_of
 from infra.embedded_backend.server import Launch
 from infra.errors import ServiceFailed
-from infra.ports import is_free
+from infra.ports import listens
 from infra.settings import BackendChoice
 from infra.spec import Project, Service, StackSpec
 from infra.state import ROOT_STATE, state_directory
@@ -112,7 +112,7 @@ class EmbeddedBackend:
         for launch in launches:
             child = self._children.get(launch.service)
             if child is not None:
-                waiting(lambda child=child, port=launch.port: child.poll() is not None or not is_free(port))
+                waiting(lambda child=child, port=launch.port: child.poll() is not None or listens(port))
 
     def still_alive(self, service: Service) -> None:
         """Return while the service's process runs."""

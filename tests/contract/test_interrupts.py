@@ -71,6 +71,15 @@ def test_two_ups_at_once_make_one_stack(checkout: Checkout) -> None:
     assert set(checkout.status()["services"]) == set(Service)
 
 
+@pytest.mark.slow
+def test_two_ups_at_once_round_after_round(checkout: Checkout) -> None:
+    """Five times over, from no data and from data, two `up` at once succeed and there is one of everything."""
+    for number in range(5):
+        test_two_ups_at_once_make_one_stack(checkout)
+        assert checkout.query(Role.USER, "SELECT 1") == [(1,)]
+        checkout.succeed("down", *(["--volumes", "--yes"] if number % 2 else []))
+
+
 def test_a_killed_server_is_started_again(checkout: Checkout) -> None:
     """Servers that were killed by hand are started by the next `up`; committed rows and keys are there."""
     checkout.succeed("up")
