@@ -4,8 +4,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from infra.backend import Operation
-from infra.docker_backend.apply import SET_ASIDE_SUFFIX
-from infra.docker_backend.observe import Container, Observed
+from infra.docker_backend.observe import SET_ASIDE_SUFFIX, Container, Observed
 from infra.docker_backend.plan import Verb, network_name
 from infra.spec import ContainerSpec, Service, StackSpec
 

@@ -8,8 +8,7 @@ from itertools import product
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from infra.docker_backend.apply import SET_ASIDE_SUFFIX
-from infra.docker_backend.observe import Container
+from infra.docker_backend.observe import SET_ASIDE_SUFFIX, Container
 from infra.docker_backend.plan import Verb, plan_down, plan_up
 from infra.spec import ContainerSpec, StackSpec
 from tests.properties.modelled_engine import ANOTHERS, OURS, ModelledEngine, Volume
