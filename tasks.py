@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from json import dumps
 from pathlib import Path
+from time import monotonic
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
@@ -35,6 +36,12 @@ Choice = TypeVar("Choice", bound=StrEnum)
 
 def _say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
+
+
+def _later(say: Callable[[str], None], seconds: float = 1) -> Callable[[str], None]:
+    """Report progress only where a command takes its time."""
+    begun = monotonic()
+    return lambda line: say(line) if monotonic() - begun > seconds else None
 
 
 def _terminated(_signal: int, _frame: FrameType | None) -> NoReturn:
@@ -324,6 +331,20 @@ def tenants_delete(_: Context, tenant: str, yes: bool = False, export: str = "",
         print(f"wrote {file}")
     gone = lifecycle.delete(owner, settings, found.tenant_id)
     print(f"deleted tenant {found.slug}: {sum(gone.values())} rows in {sum(1 for n in gone.values() if n)} tables")
+
+
+@command(json="Print JSON, for programs.")
+def check(_: Context, json: bool = False) -> None:
+    """Prove that no tenant can see another: by the database's catalogue, and by attacks on a clone; else exit 6."""
+    from infra.endpoints import database_url
+    from schema.isolation.check import check
+
+    settings = Settings.load()
+    external = settings.database_owner_url is not None and settings.database_url is None
+    user = None if external else database_url(settings, Role.USER)
+    report = check(database_url(settings, Role.OWNER), user, settings, _later(_say))
+    print(dumps(asdict(report), indent=2) if json else report)
+    report.require()
 
 
 @command()

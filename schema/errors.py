@@ -5,6 +5,7 @@
     ├── RightsError          4   roles or rights are not what they should be and cannot be made so
     ├── MigrationError       5   a migration cannot be written, found or applied
     ├── TenancyError         6   a model declares what would not keep tenants apart
+    ├── IsolationError       6   tenants are not, or not provably, kept apart
     ├── TenantContextError   1   a session was asked for without a tenant
     └── TenantError          1   a tenant cannot be made, found or deleted
 
@@ -56,3 +57,9 @@ class TenancyError(SchemaError):
 
 class TenantContextError(SchemaError):
     """A session was asked for without a tenant, or with something that is none."""
+
+
+class IsolationError(SchemaError):
+    """Tenants are not, or not provably, kept apart in a database."""
+
+    exit_code = 6

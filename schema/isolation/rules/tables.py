@@ -1,0 +1,191 @@
+"""Rules on the tables that the application may read or write: whose rows they are, and what guards them."""
+
+from collections.abc import Iterator
+
+from schema.isolation.catalogue import PUBLIC, Catalogue, Policy, Relation
+from schema.isolation.finding import Fault
+from schema.rls.policy import PERMIT, PREDICATE, RESTRICT
+
+KINDS = {PERMIT: True, RESTRICT: False}
+_REVOKE = "REVOKE ALL ON {} FROM app_user, PUBLIC"
+
+
+def tenant_column(catalogue: Catalogue) -> Iterator[Fault]:
+    """A table that the application reaches says whose its rows are, or all tenants share them.
+
+    What is meant to be shared, such as a list of currencies, is on the allow-list with its reason.
+    """
+    for table in catalogue.relations:
+        if table.is_table and table.reachable and table.tenant_type is None:
+            yield Fault(
+                table.name,
+                "the application may read or write it, and no column says whose its rows are",
+                f"declare the model with TenantMixin, or {_REVOKE.format(table.name)}",
+            )
+
+
+def tenant_column_type(catalogue: Catalogue) -> Iterator[Fault]:
+    """tenant_id is a uuid: the policies compare it with one, and a cast would keep them from using an index."""
+    for table in catalogue.reachable_tables:
+        if table.tenant_type != "uuid":
+            yield Fault(
+                table.name,
+                f"tenant_id is of type {table.tenant_type}",
+                f"ALTER TABLE {table.name} ALTER tenant_id TYPE uuid USING tenant_id::text::uuid",
+            )
+
+
+def tenant_column_nullable(catalogue: Catalogue) -> Iterator[Fault]:
+    """tenant_id is NOT NULL: a foreign key with a NULL in it is not checked (PostgreSQL manual, 5.4.5)."""
+    for name, table in catalogue.tables_of_tenants().items():
+        if table.reachable and not table.tenant_not_null:
+            yield Fault(name, "tenant_id may be NULL", f"ALTER TABLE {name} ALTER tenant_id SET NOT NULL")
+
+
+def row_security_off(catalogue: Catalogue) -> Iterator[Fault]:
+    """Without ENABLE ROW LEVEL SECURITY no policy is applied (PostgreSQL manual, 5.8)."""
+    for table in _whole(catalogue):
+        if not table.row_security:
+            yield Fault(
+                table.name,
+                "row level security is off, so that every tenant's rows are open",
+                f"ALTER TABLE {table.name} ENABLE ROW LEVEL SECURITY",
+            )
+
+
+def row_security_not_forced(catalogue: Catalogue) -> Iterator[Fault]:
+    """Without FORCE the owner is not bound, nor is what runs as the owner (PostgreSQL manual, 5.8)."""
+    for table in _whole(catalogue):
+        if not table.forced:
+            yield Fault(
+                table.name,
+                "row level security does not bind its owner, nor what runs as the owner",
+                f"ALTER TABLE {table.name} FORCE ROW LEVEL SECURITY",
+            )
+
+
+def policy_missing(catalogue: Catalogue) -> Iterator[Fault]:
+    """A table has both policies of the pair: the permissive one shows a tenant its rows, the restrictive one holds.
+
+    Without the restrictive one any later permissive policy would widen what a tenant sees.
+    """
+    present = {(policy.table, policy.name, policy.permissive) for policy in catalogue.policies}
+    for table in _whole(catalogue):
+        for name, permissive in KINDS.items():
+            if (table.name, name, permissive) not in present:
+                yield Fault(
+                    f"{table.name}.{name}",
+                    f"the {'PERMISSIVE' if permissive else 'RESTRICTIVE'} policy of the pair is not there",
+                    f"DROP POLICY IF EXISTS {name} ON {table.name}; {_create(table.name, name)}",
+                )
+
+
+def policy_predicate(catalogue: Catalogue) -> Iterator[Fault]:
+    """Both expressions of both policies are the declared predicate, as PostgreSQL itself writes it."""
+    for policy in _pair(catalogue):
+        wrong = [
+            f"{clause} is {found or 'missing'}"
+            for clause, found in (("USING", policy.using), ("WITH CHECK", policy.check))
+            if found is None or found != catalogue.predicate
+        ]
+        if wrong:
+            yield Fault(
+                _of(policy),
+                " and ".join(wrong),
+                f"ALTER POLICY {policy.name} ON {policy.table} USING ({PREDICATE}) WITH CHECK ({PREDICATE})",
+            )
+
+
+def policy_command(catalogue: Catalogue) -> Iterator[Fault]:
+    """Both policies are FOR ALL: a command that has no policy silently touches nothing, or is held by nothing."""
+    for policy in _pair(catalogue):
+        if policy.command != "*":
+            yield Fault(_of(policy), "it holds for one command alone", _anew(policy))
+
+
+def policy_role(catalogue: Catalogue) -> Iterator[Fault]:
+    """Both policies hold for everybody: a restrictive one TO a role binds no other role."""
+    for policy in _pair(catalogue):
+        if policy.roles != (PUBLIC,):
+            yield Fault(
+                _of(policy),
+                f"it holds for {', '.join(policy.roles)} alone",
+                f"ALTER POLICY {policy.name} ON {policy.table} TO PUBLIC",
+            )
+
+
+def policy_permissive(catalogue: Catalogue) -> Iterator[Fault]:
+    """No other policy is permissive: permissive ones are joined by OR, so each can only widen (manual, 5.8)."""
+    tables = {table.name for table in catalogue.reachable_tables}
+    for policy in catalogue.policies:
+        if policy.table in tables and policy.permissive and policy.name not in KINDS:
+            yield Fault(
+                _of(policy),
+                f"it is PERMISSIVE and could widen what a tenant sees: USING {policy.using}, WITH CHECK {policy.check}",
+                f"DROP POLICY {policy.name} ON {policy.table}, or make it AS RESTRICTIVE",
+            )
+
+
+def partition_unprotected(catalogue: Catalogue) -> Iterator[Fault]:
+    """A partition or child that is reached by its own name is held by its own policies alone (manual, 5.10)."""
+    held = {
+        (policy.table, policy.name)
+        for policy in catalogue.policies
+        if policy.permissive is KINDS.get(policy.name)
+        and (policy.command, policy.roles) == ("*", (PUBLIC,))
+        and policy.using == policy.check == catalogue.predicate
+    }
+    for table in catalogue.reachable_tables:
+        whole = table.row_security and table.forced and all((table.name, name) in held for name in KINDS)
+        if table.child and not whole:
+            yield Fault(
+                table.name,
+                "the application reaches this partition or child beside its parent, whose policies do not hold there",
+                _REVOKE.format(table.name),
+            )
+
+
+def rewrite_rule(catalogue: Catalogue) -> Iterator[Fault]:
+    """A table or view has no rule of its own: what a rule does is done with its owner's rights (manual, 41.5)."""
+    for relation in catalogue.relations:
+        if relation.reachable or relation.of_tenants:
+            for rule in relation.rules:
+                yield Fault(
+                    f"{relation.name}.{rule}",
+                    "the rule puts other statements in the place of the application's, with its owner's rights",
+                    f"DROP RULE {rule} ON {relation.name}; write a trigger instead",
+                )
+
+
+def foreign_key_disabled(catalogue: Catalogue) -> Iterator[Fault]:
+    """A foreign key whose triggers are disabled is not checked, so that rows may point at another tenant's."""
+    for name, table in catalogue.tables_of_tenants().items():
+        for key in table.disabled:
+            yield Fault(
+                f"{name}.{key}", "its triggers are disabled on this table", f"ALTER TABLE {name} ENABLE TRIGGER ALL"
+            )
+
+
+def _whole(catalogue: Catalogue) -> Iterator[Relation]:
+    """Return the tables that carry the protection themselves; of children that is asked elsewhere."""
+    return (table for table in catalogue.reachable_tables if not table.child)
+
+
+def _pair(catalogue: Catalogue) -> Iterator[Policy]:
+    names = {table.name for table in _whole(catalogue)}
+    return (
+        policy for policy in catalogue.policies if policy.table in names and KINDS.get(policy.name) is policy.permissive
+    )
+
+
+def _of(policy: Policy) -> str:
+    return f"{policy.table}.{policy.name}"
+
+
+def _anew(policy: Policy) -> str:
+    return f"DROP POLICY {policy.name} ON {policy.table}; {_create(policy.table, policy.name)}"
+
+
+def _create(table: str, name: str) -> str:
+    kind = "PERMISSIVE" if KINDS[name] else "RESTRICTIVE"
+    return f"CREATE POLICY {name} ON {table} AS {kind} FOR ALL USING ({PREDICATE}) WITH CHECK ({PREDICATE})"
