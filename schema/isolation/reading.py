@@ -1,6 +1,6 @@
 """Read the catalogue: one query for each kind of object, whatever their number. psycopg only."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, LiteralString, TypeVar
 
 import psycopg
@@ -22,6 +22,8 @@ from schema.isolation.catalogue import (
 from schema.rls.policy import PREDICATE
 
 T = TypeVar("T")
+
+_WRITTEN = "SELECT pg_get_expr(polqual, polrelid) FROM pg_policy WHERE polrelid = 'groundwork_isolation'::regclass"
 
 _ROLES = {"user": Role.USER.value, "maintenance": Role.MAINTENANCE.value, "roles": [role.value for role in Role]}
 
@@ -66,10 +68,8 @@ def _declared_predicate(connection: psycopg.Connection[Any]) -> str | None:
     """
     if connection.execute("SELECT to_regprocedure('app.tenant_id()')").fetchone() == (None,):
         return None
-    connection.execute("CREATE TEMPORARY TABLE groundwork_isolation (tenant_id uuid)")
-    connection.execute(SQL("CREATE POLICY declared ON groundwork_isolation USING ({})").format(SQL(PREDICATE)))
-    found: Sequence[Any] | None = connection.execute(
-        "SELECT pg_get_expr(polqual, polrelid) FROM pg_policy WHERE polrelid = 'groundwork_isolation'::regclass"
-    ).fetchone()
-    connection.execute("DROP TABLE groundwork_isolation")
-    return None if found is None else str(found[0])
+    with connection.transaction(force_rollback=True):
+        connection.execute("CREATE TEMPORARY TABLE groundwork_isolation (tenant_id uuid)")
+        connection.execute(SQL("CREATE POLICY declared ON groundwork_isolation USING ({})").format(SQL(PREDICATE)))
+        (written,) = rows(connection, str, _WRITTEN)
+    return written

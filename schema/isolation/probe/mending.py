@@ -21,10 +21,10 @@ class Mending:
     """The tries for one row: which CHECK refused it last, and what the columns of each are given."""
 
     shape: Shape
-    values: dict[str, str] = field(default_factory=dict)
+    values: dict[str, str | None] = field(default_factory=dict)
     _tries: int = 0
     _refusal: psycopg.Error | None = None
-    _choices: dict[str, Iterator[dict[str, str]]] = field(default_factory=dict)
+    _choices: dict[str, Iterator[dict[str, str | None]]] = field(default_factory=dict)
 
     def refused(self, error: psycopg.Error) -> None:
         """Note why the server refused the row.
@@ -41,7 +41,7 @@ class Mending:
         if self._tries > _TRIES:
             raise Unmade(_reason(self._refusal)) from error
 
-    def next(self) -> dict[str, str]:
+    def next(self) -> dict[str, str | None]:
         """Return the next values for the columns of the CHECK that refused the row last.
 
         Raises:
@@ -56,7 +56,7 @@ class Mending:
         self.values.update(found)
         return found
 
-    def _of(self, check: Check | None) -> Iterator[dict[str, str]]:
+    def _of(self, check: Check | None) -> Iterator[dict[str, str | None]]:
         if check is None:
             return
         # Not the tenant's: whose a row is, is given.

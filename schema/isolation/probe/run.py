@@ -12,6 +12,7 @@ from psycopg.sql import SQL
 from infra.settings import Settings
 from infra.urls import DatabaseUrl
 from schema.connect import connect, unavailable
+from schema.errors import IsolationError
 from schema.isolation.catalogue import Catalogue
 from schema.isolation.finding import Finding
 from schema.isolation.probe import attacks
@@ -61,6 +62,7 @@ def probe(
 
     Raises:
         DatabaseUnavailable: the server goes away or refuses a role.
+        IsolationError: rows cannot be made or looked at for a reason that is no table's own.
     """
     with (
         connect(owner, settings, autocommit=True, parameters=_LIMITS) as seeing,
@@ -72,6 +74,11 @@ def probe(
             siege.run(say)
         except psycopg.OperationalError as error:
             raise unavailable(owner, error, lost=True) from error
+        except psycopg.Error as error:
+            raise IsolationError(
+                f"The attacks on {owner.database} could not be made: {error.diag.message_primary or error} "
+                f"({error.sqlstate}). Look whether a trigger or a deferred constraint refuses ordinary rows."
+            ) from error
     return Probed(tuple(dict.fromkeys(siege.findings)), siege.attacks)
 
 
@@ -177,6 +184,7 @@ def _outcome(connection: psycopg.Connection[Any], tenant: UUID | None, attack: A
                 _enter(connection, tenant)
             rows = _rows(connection, attack)
             if rows or attack.only_rights:
+                connection.execute("SET CONSTRAINTS ALL IMMEDIATE")  # a check that is deferred may yet refuse it
                 raise psycopg.Rollback
     except psycopg.OperationalError:
         raise  # nothing was refused: the server went away or took too long

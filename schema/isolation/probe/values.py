@@ -82,8 +82,10 @@ def _whole_digits(column: Column) -> int:
     return min(9, max(0, (packed >> 16) - (packed & 0x7FF)))
 
 
-def candidates(check: Check, column: Column) -> Iterator[str]:
+def candidates(check: Check, column: Column) -> Iterator[str | None]:
     """Return values that might satisfy a CHECK: those that it names, their neighbours, and common forms."""
+    if not column.not_null:
+        yield None
     yield from column.labels
     yield from (literal.replace("''", "'") for literal in re.findall(r"'((?:[^']|'')*)'", check.definition))
     for number in map(float, _NUMBER.findall(check.definition)):

@@ -1,0 +1,87 @@
+"""Migrated databases to damage: one a backend, for damage that is rolled back, and clones of it for the rest."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import count
+
+import pytest
+from psycopg.sql import SQL, Identifier
+
+from infra.settings import CHECKOUT, Role
+from infra.urls import DatabaseUrl
+from schema import migrate
+from schema.connect import BoundedConnection, connect
+from schema.isolation.declarations import Declarations, sift
+from schema.isolation.finding import Finding, judge
+from schema.isolation.reading import read
+from schema.isolation.rules import RULES
+from schema.rights import grant_rights
+from schema.shadow import shadow_database
+from tests.fixtures.stack import RunningStack
+
+_ALLOWED = Declarations.load(CHECKOUT / "pyproject.toml").allowed
+_numbers = count(1)
+
+
+def broken(connection: BoundedConnection) -> set[tuple[str, str]]:
+    """Return what the catalogue's rules find beyond what the project allows: each rule and object."""
+    return {(finding.rule, finding.object) for finding in findings(connection)}
+
+
+def findings(connection: BoundedConnection) -> tuple[Finding, ...]:
+    """Return what the catalogue's rules find beyond what the project allows."""
+    return sift(judge(read(connection), RULES), _ALLOWED).findings
+
+
+@contextmanager
+def _migrated(stack: RunningStack) -> Iterator[DatabaseUrl]:
+    with shadow_database(stack.url(Role.OWNER), stack.settings) as url:
+        migrate.upgrade(url, stack.settings)
+        yield url
+
+
+@pytest.fixture(scope="session")
+def docker_copy(docker_stack: RunningStack) -> Iterator[DatabaseUrl]:
+    """Give the owner's URL of a migrated database on containers."""
+    with _migrated(docker_stack) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def embedded_copy(embedded_stack: RunningStack) -> Iterator[DatabaseUrl]:
+    """Give the owner's URL of a migrated database on plain processes."""
+    with _migrated(embedded_stack) as url:
+        yield url
+
+
+@pytest.fixture
+def migrated(stack: RunningStack, request: pytest.FixtureRequest) -> DatabaseUrl:
+    """Give the owner's URL of a migrated database that every test leaves as it was."""
+    url: DatabaseUrl = request.getfixturevalue(f"{stack.backend}_copy")
+    return url
+
+
+@pytest.fixture
+def damage(migrated: DatabaseUrl, stack: RunningStack) -> Iterator[BoundedConnection]:
+    """Give a superuser's connection to the migrated database; whatever it does is rolled back."""
+    with (
+        connect(stack.admin.on(migrated.database), stack.settings) as connection,
+        connection.transaction(force_rollback=True),
+    ):
+        yield connection
+
+
+@pytest.fixture
+def clone(migrated: DatabaseUrl, stack: RunningStack) -> Iterator[DatabaseUrl]:
+    """Give the owner's URL of a clone of the migrated database, to be damaged for good."""
+    name = Identifier(f"{migrated.database}_{next(_numbers)}")
+    with connect(stack.url(Role.OWNER), stack.settings, autocommit=True) as connection:
+        connection.execute(SQL("CREATE DATABASE {} TEMPLATE {}").format(name, Identifier(migrated.database)))
+        try:
+            url = migrated.on(name.as_string().strip('"'))
+            with connect(url, stack.settings) as inside:
+                grant_rights(inside)
+            yield url
+        finally:
+            with connect(stack.admin, stack.settings, autocommit=True) as admin:
+                admin.execute(SQL("DROP DATABASE {} WITH (FORCE)").format(name))

@@ -1,0 +1,17 @@
+"""Factories of rows, as a project names them in its pyproject.toml."""
+
+from itertools import count
+from typing import Any
+from uuid import UUID
+
+_numbers = count(1)
+
+
+def invoice(tenant: UUID) -> dict[str, Any]:
+    """Return what of an invoice cannot be made up."""
+    return {"number": f"INV-{next(_numbers):04}", "note": f"for {tenant}"}
+
+
+def nonsense(_tenant: UUID) -> dict[str, Any]:
+    """Return a column that there is not."""
+    return {"colour": "blue"}

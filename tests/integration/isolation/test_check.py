@@ -1,0 +1,161 @@
+"""The isolation check as a whole: on the tests' stack it finds nothing, and the command says what it does find."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from infra.errors import ConfigError
+from infra.settings import CHECKOUT, AppEnv, Role, SslMode
+from infra.urls import DatabaseUrl
+from schema.connect import BoundedConnection, connect
+from schema.errors import IsolationError
+from schema.isolation.check import Report, check
+from tests.fixtures.stack import RunningStack
+
+FACTORY = "tool.groundwork.isolation.factories"
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """Give a folder with the project's migrations, whose pyproject.toml may be changed."""
+    shutil.copy(CHECKOUT / "pyproject.toml", tmp_path)
+    shutil.copytree(CHECKOUT / "migrations", tmp_path / "migrations", ignore=shutil.ignore_patterns("__pycache__"))
+    return tmp_path
+
+
+def catalogue_alone(url: DatabaseUrl, stack: RunningStack, checkout: Path = CHECKOUT) -> Report:
+    """Check a database as in production, where nothing is attacked."""
+    production = replace(stack.settings, app_env=AppEnv.PRODUCTION, database_sslmode=SslMode.PREFER)
+    return check(url, stack.url(Role.USER), production, checkout=checkout)
+
+
+def clones(admin: BoundedConnection) -> set[str]:
+    """Return the names of all databases."""
+    return {name for (name,) in admin.execute("SELECT datname FROM pg_database").fetchall()}
+
+
+def test_the_product_is_isolated(stack: RunningStack, admin: BoundedConnection) -> None:
+    """The migrated database breaks no rule, no attack gets through, and nothing is left of the clone."""
+    before = clones(admin)
+    report = check(stack.url(Role.OWNER), stack.url(Role.USER), stack.settings)
+    assert report.findings == ()
+    assert report.unprobed is None
+    assert report.attacks > 0
+    assert {entry.object for entry in report.allowed} >= {"tenants.uq_tenants_slug", "tenants.uq_tenants_external_id"}
+    assert clones(admin) == before
+
+
+def test_production_has_no_clone(stack: RunningStack, migrated: DatabaseUrl) -> None:
+    """There the catalogue alone is judged, and the report says so."""
+    report = catalogue_alone(migrated, stack)
+    assert (report.findings, report.attacks) == ((), 0)
+    assert "production" in str(report)
+
+
+def test_an_owner_without_createdb_has_no_clone(
+    stack: RunningStack, admin: BoundedConnection, migrated: DatabaseUrl
+) -> None:
+    """Where no database can be made the catalogue alone is judged."""
+    admin.execute("ALTER ROLE app_owner NOCREATEDB")
+    try:
+        report = check(migrated, stack.url(Role.USER), stack.settings)
+    finally:
+        admin.execute("ALTER ROLE app_owner CREATEDB")
+    assert "app_owner may not create a database" in (report.unprobed or "")
+    assert report.findings == ()
+
+
+def test_without_the_applications_url_there_are_no_attacks(stack: RunningStack, migrated: DatabaseUrl) -> None:
+    """Attacks are made as the application's role; where its URL is not known the report says which setting it is."""
+    assert "DATABASE_URL" in (check(migrated, None, stack.settings).unprobed or "")
+
+
+def test_a_finding_is_an_error(stack: RunningStack, clone: DatabaseUrl) -> None:
+    """Whoever requires isolation gets an error with the exit code of the isolation check."""
+    with connect(clone, stack.settings, autocommit=True) as connection:
+        connection.execute("ALTER TABLE users DISABLE ROW LEVEL SECURITY")
+    report = catalogue_alone(clone, stack)
+    assert [finding.object for finding in report.findings] == ["users"]
+    with pytest.raises(IsolationError, match="1 finding") as raised:
+        report.require()
+    assert raised.value.exit_code == 6
+
+
+@pytest.mark.parametrize(
+    ("entry", "wrong"),
+    [
+        ('"users.pk_users" = "because"', "nothing breaks that rule there"),
+        ('"tenants.uq_tenants_slug" = " "', "it gives no reason"),
+    ],
+    ids=["nothing", "no reason"],
+)
+def test_the_allow_list_is_held_to_account(
+    entry: str, wrong: str, stack: RunningStack, migrated: DatabaseUrl, checkout: Path
+) -> None:
+    """An entry that matches nothing, or says nothing, is a finding itself, and allows nothing."""
+    pyproject = checkout / "pyproject.toml"
+    lines = [line for line in pyproject.read_text().splitlines() if entry.partition(" =")[0] not in line]
+    heading = lines.index("[tool.groundwork.isolation.allow.unique-across-tenants]")
+    pyproject.write_text("\n".join([*lines[: heading + 1], entry, *lines[heading + 1 :]]))
+    found = {
+        (finding.rule, finding.wrong.partition(":")[0])
+        for finding in catalogue_alone(migrated, stack, checkout).findings
+    }
+    assert ("allow-list", wrong) in found
+    assert len(found) == (1 if wrong.startswith("nothing") else 2)
+
+
+def test_an_entry_for_an_attack_waits_for_the_attacks(
+    stack: RunningStack, migrated: DatabaseUrl, checkout: Path
+) -> None:
+    """Where nothing was attacked, what allows an attack is not held to match."""
+    with (checkout / "pyproject.toml").open("a") as stream:
+        stream.write('\n[tool.groundwork.isolation.allow.probe-row]\n"users" = "its rows come of a queue"\n')
+    assert catalogue_alone(migrated, stack, checkout).findings == ()
+
+
+@pytest.mark.parametrize(
+    "path", ["nowhere:row", "tests.integration.isolation.factories:row", "tests.integration.isolation.factories"]
+)
+def test_a_factory_that_is_not_there_is_named(path: str, stack: RunningStack, checkout: Path) -> None:
+    """A path that leads to no function is an error of configuration."""
+    with (checkout / "pyproject.toml").open("a") as stream:
+        stream.write(f'\n[{FACTORY}]\nusers = "{path}"\n')
+    with pytest.raises(ConfigError, match=f"{FACTORY}.users"):
+        check(stack.url(Role.OWNER), stack.url(Role.USER), stack.settings, checkout=checkout)
+
+
+@pytest.fixture
+def damaged(scratch_database: DatabaseUrl, stack: RunningStack) -> dict[str, str]:
+    """Give the environment of a command on a database with a table that nothing guards."""
+    with connect(scratch_database, stack.settings, autocommit=True) as connection:
+        connection.execute("CREATE TABLE notes (id int); GRANT SELECT ON notes TO app_user")
+    return os.environ | {
+        "APP_ENV": "production",
+        "DATABASE_SSLMODE": "disable",
+        "DATABASE_OWNER_URL": scratch_database.libpq(),
+        "DATABASE_URL": stack.url(Role.USER).on(scratch_database.database).libpq(),
+    }
+
+
+def test_the_command_ends_with_6(damaged: dict[str, str]) -> None:
+    """Each finding is a line with its fix on stdout, what to do next one paragraph on stderr; JSON holds the same."""
+    command = [sys.executable, "-m", "invoke", "check"]
+    plain, programs = (
+        subprocess.run([*command, *more], cwd=CHECKOUT, env=damaged, capture_output=True, text=True, check=False)
+        for more in ([], ["--json"])
+    )
+    assert (plain.returncode, programs.returncode) == (6, 6)
+    assert len(plain.stderr.splitlines()) == 1
+    found = json.loads(programs.stdout)["findings"]
+    assert len(plain.stdout.splitlines()) == len(found)
+    (finding,) = [one for one in found if one["object"] == "notes"]
+    assert any(finding["fix"] in line for line in plain.stdout.splitlines())
+    password = damaged["DATABASE_OWNER_URL"].partition("app_owner:")[2].partition("@")[0]
+    assert password not in plain.stdout + plain.stderr + programs.stdout
