@@ -4,11 +4,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import psycopg
+
 from infra.settings import CHECKOUT, AppEnv, Settings
 from infra.urls import DatabaseUrl
-from schema.connect import BoundedConnection, connect
+from schema.connect import BoundedConnection, connect, unavailable
 from schema.errors import IsolationError
 from schema.isolation import probe
+from schema.isolation.catalogue import Catalogue
 from schema.isolation.declarations import Allowed, Declarations, sift
 from schema.isolation.finding import Finding, judge
 from schema.isolation.probe.factories import load_factories
@@ -44,7 +47,7 @@ class Report:
     def __str__(self) -> str:
         if self.findings:
             return "\n".join(map(str, self.findings))
-        attacks = f"no attacks: {self.unprobed}" if self.unprobed else _counted(self.attacks, "attack")
+        attacks = f"no attacks ({self.unprobed})" if self.unprobed else _counted(self.attacks, "attack")
         return f"{_counted(self.tables, 'table')}, {_counted(self.rules, 'rule')}, {attacks}: isolated"
 
 
@@ -64,12 +67,13 @@ def check(
     Raises:
         ConfigError: pyproject.toml cannot be read, or names a factory that cannot be imported.
         DatabaseUnavailable: the server is away, goes away, or refuses a role.
+        IsolationError: the catalogue cannot be read, or the attacks cannot be made.
         MigrationError: the migrations cannot be applied to the clone.
     """
     declared = Declarations.load(checkout / "pyproject.toml")
     with connect(owner, settings) as connection:
         say(f"reading the catalogue of {owner.database}")
-        catalogue = read(connection)
+        catalogue = _read(connection, owner)
         unprobed = _why_unprobed(connection, user, settings)
     findings, attacks = [*judge(catalogue, RULES)], 0
     if user is not None and unprobed is None:
@@ -78,6 +82,18 @@ def check(
     sifted = sift(findings, declared.allowed, unjudged=probe.RULES if unprobed else ())
     tables = len(catalogue.reachable_tables)
     return Report(str(owner), tables, len(RULES), attacks, unprobed, sifted.findings, sifted.used)
+
+
+def _read(connection: BoundedConnection, owner: DatabaseUrl) -> Catalogue:
+    try:
+        return read(connection)
+    except psycopg.OperationalError as error:
+        raise unavailable(owner, error, lost=True) from error
+    except psycopg.Error as error:
+        raise IsolationError(
+            f"The catalogue of {owner} cannot be read: {error.diag.message_primary or error} ({error.sqlstate}). "
+            "Check as the database's owner, on a server that takes writes: a temporary table is made and taken back."
+        ) from error
 
 
 def _why_unprobed(connection: BoundedConnection, user: DatabaseUrl | None, settings: Settings) -> str | None:

@@ -30,7 +30,7 @@ class Copy(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Attack:
-    """A statement, and its parameters in order.
+    """A statement; of a COPY its direction and, where it writes, the values of the row.
 
     It is held when it shows and touches no row, or is refused. `only_rights`: nothing but a lack of rights will do.
     `constraints_hold`: a constraint is what should refuse it, which otherwise means that no policy did.
@@ -39,8 +39,8 @@ class Attack:
     name: str
     object: str
     statement: Composed
-    parameters: tuple[Any, ...] = ()
     copy: Copy | None = None
+    copied: tuple[Any, ...] = ()
     only_rights: bool = False
     constraints_hold: bool = False
 
@@ -85,10 +85,10 @@ def on_all_there_is(table: str, intruder: UUID) -> Iterator[Attack]:
 
 def with_a_row_of_the_victim(table: str, row: Row, shape: Shape) -> Iterator[Attack]:
     """Put a new row among the victim's."""
-    yield Attack("insert", table, insertion(table, row, shape), tuple(row.values()))
+    yield Attack("insert", table, insertion(table, row, shape))
     columns = SQL(", ").join(map(Identifier, row))
     copy = SQL("COPY {} ({}) FROM STDIN").format(SQL(table), columns)
-    yield Attack("copy-in", table, copy, tuple(row.values()), copy=Copy.IN)
+    yield Attack("copy-in", table, copy, copy=Copy.IN, copied=tuple(row.values()))
 
 
 def beside_own_rows(table: str, victim: UUID) -> Iterator[Attack]:
@@ -111,13 +111,13 @@ def on_key(key: UniqueKey, own: Row, victims: Row, shape: Shape) -> Iterator[Att
         own["tenant_id"],
     )
     filled = {column: value for column, value in victims.items() if value is not None}
-    yield Attack("upsert", name, insertion(key.table, filled, shape) + conflict, tuple(filled.values()))
+    yield Attack("upsert", name, insertion(key.table, filled, shape) + conflict)
     row = {**own, **{column: value for column, value in filled.items() if _is_named(column, key)}}
     # A row that did not conflict is the intruder's own; one that did has an xmax (PostgreSQL manual, 5.5).
     returning = SQL("WITH done AS ({}) SELECT FROM done WHERE xmax <> 0").format(
         insertion(key.table, row, shape) + conflict
     )
-    yield Attack("upsert", name, returning, tuple(row.values()), constraints_hold=True)
+    yield Attack("upsert", name, returning, constraints_hold=True)
 
 
 def _is_named(column: str, key: UniqueKey) -> bool:
@@ -134,4 +134,4 @@ def on_foreign_key(key: ForeignKey, own: Row, victims: Row, mine: Row, shape: Sh
     if pointing != {child: mine[other] for child, other in pairs}:  # else the row points at the intruder's own
         row = {**own, **pointing}
         statement = insertion(key.table, row, shape)
-        yield Attack("reference", f"{key.table}.{key.name}", statement, tuple(row.values()), constraints_hold=True)
+        yield Attack("reference", f"{key.table}.{key.name}", statement, constraints_hold=True)

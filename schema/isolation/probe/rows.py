@@ -6,12 +6,12 @@ from typing import Any
 from uuid import UUID
 
 import psycopg
-from psycopg.sql import SQL, Composable, Composed, Identifier, Placeholder
+from psycopg.sql import SQL, Composable, Composed, Identifier, Literal
 
 from schema.isolation.catalogue import Catalogue, ForeignKey
 from schema.isolation.probe.factories import Factory
 from schema.isolation.probe.mending import Mending, Unmade
-from schema.isolation.probe.shapes import Shape
+from schema.isolation.probe.shapes import Column, Shape
 from schema.isolation.probe.values import made_up
 
 Row = Mapping[str, Any]
@@ -113,21 +113,22 @@ class Maker:
 
 
 def insertion(table: str, row: Row, shape: Shape) -> Composed:
-    """Return the INSERT of a row, its values as parameters in order; text is cast to the column's type."""
+    """Return the INSERT of a row, whole, with its values as literals; text is cast to the column's type."""
     return SQL("INSERT INTO {} ({}) VALUES ({})").format(
-        SQL(table), SQL(", ").join(map(Identifier, row)), SQL(", ").join(_cast(shape, column) for column in row)
+        SQL(table),
+        SQL(", ").join(map(Identifier, row)),
+        SQL(", ").join(_cast(value, shape.columns.get(column)) for column, value in row.items()),
     )
 
 
-def _cast(shape: Shape, column: str) -> Composable:
-    if column not in shape.columns:
-        return Placeholder()  # the server says what is wrong with a factory's column
-    return SQL("{}::{}").format(Placeholder(), SQL(shape.columns[column].type))
+def _cast(value: Any, column: Column | None) -> Composable:
+    # Of a column that there is not, which a factory may name, the server says so.
+    return Literal(value) if column is None else SQL("{}::{}").format(Literal(value), SQL(column.type))
 
 
 def _inserted(connection: psycopg.Connection[Any], table: str, row: Row, shape: Shape) -> Row:
     statement = SQL("{} RETURNING {}").format(insertion(table, row, shape), _as_text(shape))
-    found = connection.execute(statement, list(row.values())).fetchone()
+    found = connection.execute(statement).fetchone()
     return dict(zip(shape.columns, found or (), strict=True))
 
 

@@ -125,11 +125,11 @@ class _Siege:
             if key.table == table and not key.definition.startswith("EXCLUDE"):
                 yield from attacks.on_key(key, self.maker.compose(table, self.intruder), others, shape)
         for foreign in self.catalogue.foreign_keys:
-            parent = self.maker.made(foreign.parent, self.victim) if foreign.parent in self.maker.shapes else None
-            mine = self.maker.made(foreign.parent, self.intruder) if parent else None
-            if foreign.table == table and parent and mine:
+            theirs = self.maker.made(foreign.parent, self.victim)
+            mine = self.maker.made(foreign.parent, self.intruder)
+            if foreign.table == table and theirs and mine:
                 own = self.maker.compose(table, self.intruder)
-                yield from attacks.on_foreign_key(foreign, own, parent, mine, shape)
+                yield from attacks.on_foreign_key(foreign, own, theirs, mine, shape)
 
     def _attack(self, tenant: UUID | None, tried: Iterable[Attack]) -> None:
         for attack in tried:
@@ -171,8 +171,7 @@ class _Siege:
                 self.seeing.execute(SQL("ALTER TABLE {} FORCE ROW LEVEL SECURITY").format(table))
 
     def _found(self, name: str, what: str, wrong: str) -> None:
-        table = what.partition(".")[0]
-        self.findings.append(Finding(f"probe-{name}", what, wrong, _FIXES.get(name, _DECLARED).format(table)))
+        self.findings.append(Finding(f"probe-{name}", what, wrong, _FIXES.get(name, _DECLARED).format(what)))
 
 
 def _outcome(connection: psycopg.Connection[Any], tenant: UUID | None, attack: Attack) -> Outcome:
@@ -198,11 +197,11 @@ def _outcome(connection: psycopg.Connection[Any], tenant: UUID | None, attack: A
 def _rows(connection: psycopg.Connection[Any], attack: Attack) -> int:
     cursor = connection.cursor()
     if attack.copy is None:
-        return max(0, cursor.execute(attack.statement, attack.parameters or None).rowcount)
+        return max(0, cursor.execute(attack.statement).rowcount)
     with cursor.copy(attack.statement) as copy:
         if attack.copy is Copy.OUT:
             return sum(1 for _ in copy.rows())
-        copy.write_row(attack.parameters)
+        copy.write_row(attack.copied)
     return max(0, cursor.rowcount)
 
 

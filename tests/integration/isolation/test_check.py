@@ -87,6 +87,13 @@ def test_a_finding_is_an_error(stack: RunningStack, clone: DatabaseUrl) -> None:
     assert raised.value.exit_code == 6
 
 
+def test_a_catalogue_that_cannot_be_read_is_an_error(stack: RunningStack, migrated: DatabaseUrl) -> None:
+    """Where no temporary table can be made the command says as whom and where to check."""
+    standby = replace(migrated, query={"options": "-c default_transaction_read_only=on"})
+    with pytest.raises(IsolationError, match=r"cannot be read: .*read-only.* owner"):
+        catalogue_alone(standby, stack)
+
+
 @pytest.mark.parametrize(
     ("entry", "wrong"),
     [

@@ -149,7 +149,8 @@ SOUND = {
     + "CREATE TABLE logs_0 PARTITION OF logs FOR VALUES WITH (MODULUS 2, REMAINDER 0);"
     "CREATE TABLE logs_1 PARTITION OF logs FOR VALUES WITH (MODULUS 2, REMAINDER 1)",
     "names that must be quoted": 'CREATE SCHEMA "Shop"; GRANT USAGE ON SCHEMA "Shop" TO app_user;'
-    + protected('"Shop"."Order"', '"Nr. 1" text NOT NULL, tenant_id uuid PRIMARY KEY, "on" text UNIQUE'),
+    + protected('"Shop"."Order"', '"50%s" text NOT NULL, tenant_id uuid PRIMARY KEY, "on" text NOT NULL')
+    + """CREATE UNIQUE INDEX ON "Shop"."Order" (tenant_id, ("50%s" || "on")) WHERE "on" NOT LIKE '%x'""",
 }
 
 
