@@ -6,6 +6,7 @@ from uuid import UUID
 import pytest
 from psycopg.sql import SQL, Composed
 
+import tasks
 from infra.errors import ConfigError
 from schema.isolation.declarations import Allowed, Declarations, sift
 from schema.isolation.finding import Finding
@@ -16,6 +17,14 @@ from schema.isolation.probe.values import candidates, made_up
 from schema.isolation.rules import RULES
 
 FINDING = Finding("row-security-off", "users", "it is off", "ALTER TABLE users ENABLE ROW LEVEL SECURITY")
+
+
+def test_progress_is_told_where_a_command_takes_its_time() -> None:
+    """What is done within a second is not announced."""
+    told: list[str] = []
+    tasks._later(told.append, seconds=60)("at once")
+    tasks._later(told.append, seconds=0)("late")
+    assert told == ["late"]
 
 
 def column(kind: str, modifier: int = -1, *, not_null: bool = True, labels: tuple[str, ...] = ()) -> Column:

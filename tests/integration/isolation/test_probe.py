@@ -141,6 +141,13 @@ SOUND = {
         " FOREIGN KEY (tenant_id, parent) REFERENCES notes,"
         " FOREIGN KEY (tenant_id, later) REFERENCES users ON DELETE SET NULL (later) DEFERRABLE INITIALLY DEFERRED",
     ),
+    "values that two tenants both have": "CREATE TYPE mood AS ENUM ('good', 'bad');"
+    + protected("moods", "tenant_id uuid, mood mood, PRIMARY KEY (tenant_id, mood)")
+    + protected(
+        "days",
+        "tenant_id uuid, day date, mood mood NOT NULL, PRIMARY KEY (tenant_id, day),"
+        " FOREIGN KEY (tenant_id, mood) REFERENCES moods",
+    ),
     "a list that all share": "CREATE TABLE currencies (code char(3) PRIMARY KEY);"
     + protected("prices", "tenant_id uuid PRIMARY KEY, currency char(3) NOT NULL REFERENCES currencies"),
     "partitions": protected(
