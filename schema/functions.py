@@ -4,13 +4,19 @@ from dataclasses import dataclass
 
 from sqlalchemy import TextClause, text
 
+from infra.settings import Role
+
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """A database function: how it is called in the catalogue, and the statement that makes it."""
+    """A database function: how it is called in the catalogue, and the statement that makes it.
+
+    `rights` are the statements behind it that say who may call it; without them everybody may.
+    """
 
     signature: str
     create: str
+    rights: tuple[str, ...] = ()
 
     @property
     def drop(self) -> str:
@@ -74,6 +80,7 @@ BEGIN
     ON CONFLICT (tenant_id) DO UPDATE SET slug = EXCLUDED.slug, external_id = EXCLUDED.external_id;
   RETURN NULL;
 END $$""",
+    rights=("REVOKE EXECUTE ON FUNCTION app.keep_tenant_directory() FROM PUBLIC",),
 )
 RESOLVE_TENANT = Function(
     signature="app.resolve_tenant(text, text)",
@@ -84,6 +91,10 @@ BEGIN
   RETURN (SELECT tenant_id FROM public.tenant_directory
     WHERE slug = by_slug AND by_external_id IS NULL OR external_id = by_external_id AND by_slug IS NULL);
 END $$""",
+    rights=(
+        "REVOKE EXECUTE ON FUNCTION app.resolve_tenant(text, text) FROM PUBLIC",
+        f"GRANT EXECUTE ON FUNCTION app.resolve_tenant(text, text) TO {Role.USER}",
+    ),
 )
 
 FUNCTIONS = (UUID7, TENANT_ID, SET_UPDATED_AT, KEEP_TENANT_DIRECTORY, RESOLVE_TENANT)

@@ -35,12 +35,12 @@ class Tenant(TenantMixin, Base):
 class TenantDirectory(Base):
     """By what a request finds its tenant before there is any context.
 
-    No tenant table: it has no policies, and nobody but the owner has a right on it. A trigger of `tenants` keeps it,
-    and `app.resolve_tenant` answers from it with an id and nothing else.
+    No tenant table: it has no policies, and nobody but the owner has a right on it. A trigger of `tenants`, whose keys
+    are unique, keeps it, and `app.resolve_tenant` answers from it with an id and nothing else.
     """
 
     __tablename__ = "tenant_directory"
 
     tenant_id: Mapped[UUID] = mapped_column(ForeignKey("tenants.tenant_id", ondelete="CASCADE"), primary_key=True)
-    slug: Mapped[str] = mapped_column(unique=True)
-    external_id: Mapped[str | None] = mapped_column(unique=True)
+    slug: Mapped[str] = mapped_column(index=True)
+    external_id: Mapped[str | None] = mapped_column(index=True)

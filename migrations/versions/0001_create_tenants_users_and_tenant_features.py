@@ -52,6 +52,7 @@ def upgrade() -> None:
         "  RETURN NULL;\n"
         "END $$"
     )
+    op.execute("REVOKE EXECUTE ON FUNCTION app.keep_tenant_directory() FROM PUBLIC")
     op.execute(
         "CREATE OR REPLACE FUNCTION app.resolve_tenant(by_slug text, by_external_id text) RETURNS uuid\n"
         "  LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$\n"
@@ -60,6 +61,8 @@ def upgrade() -> None:
         "    WHERE slug = by_slug AND by_external_id IS NULL OR external_id = by_external_id AND by_slug IS NULL);\n"
         "END $$"
     )
+    op.execute("REVOKE EXECUTE ON FUNCTION app.resolve_tenant(text, text) FROM PUBLIC")
+    op.execute("GRANT EXECUTE ON FUNCTION app.resolve_tenant(text, text) TO app_user")
     op.create_table(
         "tenants",
         sa.Column("tenant_id", sa.Uuid(), server_default=sa.text("app.uuid7()"), nullable=False),
@@ -97,9 +100,9 @@ def upgrade() -> None:
             ["tenant_id"], ["tenants.tenant_id"], name=op.f("fk_tenant_directory_tenant_id_tenants"), ondelete="CASCADE"
         ),
         sa.PrimaryKeyConstraint("tenant_id", name=op.f("pk_tenant_directory")),
-        sa.UniqueConstraint("external_id", name=op.f("uq_tenant_directory_external_id")),
-        sa.UniqueConstraint("slug", name=op.f("uq_tenant_directory_slug")),
     )
+    op.create_index(op.f("ix_tenant_directory_external_id"), "tenant_directory", ["external_id"], unique=False)
+    op.create_index(op.f("ix_tenant_directory_slug"), "tenant_directory", ["slug"], unique=False)
     op.create_table(
         "tenant_features",
         sa.Column("tenant_id", sa.Uuid(), nullable=False),
@@ -172,6 +175,8 @@ def downgrade() -> None:
     op.execute('DROP TRIGGER "keep_directory" ON "tenants"')
     op.drop_table("users")
     op.drop_table("tenant_features")
+    op.drop_index(op.f("ix_tenant_directory_slug"), table_name="tenant_directory")
+    op.drop_index(op.f("ix_tenant_directory_external_id"), table_name="tenant_directory")
     op.drop_table("tenant_directory")
     op.drop_table("tenants")
     op.execute("DROP FUNCTION app.resolve_tenant(text, text)")

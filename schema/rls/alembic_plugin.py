@@ -80,7 +80,7 @@ def _changed_functions(actual: dict[str, str | None], written: dict[str, str | N
     for function in FUNCTIONS:
         before = actual[function.signature]
         if before is None:
-            yield LiteralSql((function.create,), (function.drop,))
+            yield LiteralSql((function.create, *function.rights), (function.drop,))
         elif before != written[function.signature]:
             yield LiteralSql((function.create,), (before.rstrip(),))
 

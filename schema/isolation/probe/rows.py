@@ -28,7 +28,7 @@ class Maker:
     _mended: dict[str, Row] = field(default_factory=dict)
 
     def tables(self) -> tuple[str, ...]:
-        """Return the tables that rows are made in, each behind those that it must reference.
+        """Return the tables that the application can reach, each behind those that it must reference.
 
         What a partition or child holds comes through its parent. Of a circle one table comes too early, and its row
         cannot be made.
@@ -43,7 +43,7 @@ class Maker:
                     place(key.parent)
                 order[table] = None
 
-        for relation in self.catalogue.tables_of_tenants().values():
+        for relation in self.catalogue.reachable_tables:
             if not relation.child:
                 place(relation.name)
         return tuple(order)
