@@ -40,48 +40,75 @@ def _migrated(stack: RunningStack) -> Iterator[DatabaseUrl]:
         yield url
 
 
+@contextmanager
+def _cloned(template: DatabaseUrl, stack: RunningStack) -> Iterator[DatabaseUrl]:
+    clone = template.on(f"{template.database}_{next(_numbers)}")
+    names = Identifier(clone.database), Identifier(template.database)
+    with connect(stack.url(Role.OWNER), stack.settings, autocommit=True) as connection:
+        connection.execute(SQL("CREATE DATABASE {} TEMPLATE {}").format(*names))
+    try:
+        with connect(clone, stack.settings) as inside:
+            grant_rights(inside)
+        yield clone
+    finally:
+        with connect(stack.admin, stack.settings, autocommit=True) as admin:
+            admin.execute(SQL("DROP DATABASE {} WITH (FORCE)").format(names[0]))
+
+
+@contextmanager
+def _damageable(template: DatabaseUrl, stack: RunningStack) -> Iterator[BoundedConnection]:
+    with (
+        _cloned(template, stack) as clone,
+        connect(stack.admin.on(clone.database), stack.settings) as connection,
+    ):
+        yield connection
+
+
 @pytest.fixture(scope="session")
-def docker_copy(docker_stack: RunningStack) -> Iterator[DatabaseUrl]:
+def docker_migrated(docker_stack: RunningStack) -> Iterator[DatabaseUrl]:
     """Give the owner's URL of a migrated database on containers."""
     with _migrated(docker_stack) as url:
         yield url
 
 
 @pytest.fixture(scope="session")
-def embedded_copy(embedded_stack: RunningStack) -> Iterator[DatabaseUrl]:
+def embedded_migrated(embedded_stack: RunningStack) -> Iterator[DatabaseUrl]:
     """Give the owner's URL of a migrated database on plain processes."""
     with _migrated(embedded_stack) as url:
         yield url
 
 
+@pytest.fixture(scope="session")
+def docker_damage(docker_migrated: DatabaseUrl, docker_stack: RunningStack) -> Iterator[BoundedConnection]:
+    """Give a superuser's connection to a clone on containers, which the tests share: its caches stay warm."""
+    with _damageable(docker_migrated, docker_stack) as connection:
+        yield connection
+
+
+@pytest.fixture(scope="session")
+def embedded_damage(embedded_migrated: DatabaseUrl, embedded_stack: RunningStack) -> Iterator[BoundedConnection]:
+    """Give a superuser's connection to a clone on plain processes, which the tests share."""
+    with _damageable(embedded_migrated, embedded_stack) as connection:
+        yield connection
+
+
 @pytest.fixture
 def migrated(stack: RunningStack, request: pytest.FixtureRequest) -> DatabaseUrl:
     """Give the owner's URL of a migrated database that every test leaves as it was."""
-    url: DatabaseUrl = request.getfixturevalue(f"{stack.backend}_copy")
+    url: DatabaseUrl = request.getfixturevalue(f"{stack.backend}_migrated")
     return url
 
 
 @pytest.fixture
-def damage(migrated: DatabaseUrl, stack: RunningStack) -> Iterator[BoundedConnection]:
-    """Give a superuser's connection to the migrated database; whatever it does is rolled back."""
-    with (
-        connect(stack.admin.on(migrated.database), stack.settings) as connection,
-        connection.transaction(force_rollback=True),
-    ):
+def damage(stack: RunningStack, request: pytest.FixtureRequest) -> Iterator[BoundedConnection]:
+    """Give a superuser's connection to a migrated database; whatever it does is rolled back."""
+    connection: BoundedConnection = request.getfixturevalue(f"{stack.backend}_damage")
+    with connection.transaction(force_rollback=True):
         yield connection
 
 
 @pytest.fixture
 def clone(migrated: DatabaseUrl, stack: RunningStack) -> Iterator[DatabaseUrl]:
     """Give the owner's URL of a clone of the migrated database, to be damaged for good."""
-    name = Identifier(f"{migrated.database}_{next(_numbers)}")
-    with connect(stack.url(Role.OWNER), stack.settings, autocommit=True) as connection:
-        connection.execute(SQL("CREATE DATABASE {} TEMPLATE {}").format(name, Identifier(migrated.database)))
-        try:
-            url = migrated.on(name.as_string().strip('"'))
-            with connect(url, stack.settings) as inside:
-                grant_rights(inside)
-            yield url
-        finally:
-            with connect(stack.admin, stack.settings, autocommit=True) as admin:
-                admin.execute(SQL("DROP DATABASE {} WITH (FORCE)").format(name))
+    with _cloned(migrated, stack) as url:
+        yield url

@@ -74,6 +74,14 @@ DAMAGES: list[tuple[str, str, str]] = [
     ),
     (
         "partition-unprotected",
+        "notes_0",
+        protected("notes", "tenant_id uuid NOT NULL", "PARTITION BY HASH (tenant_id)")
+        + "CREATE TABLE notes_0 PARTITION OF notes FOR VALUES WITH (MODULUS 1, REMAINDER 0);"
+        + PROTECT.format("notes_0")
+        + "ALTER POLICY tenant_restrict ON notes_0 USING (true)",
+    ),
+    (
+        "partition-unprotected",
         "guests",
         "CREATE TABLE guests (PRIMARY KEY (tenant_id, id)) INHERITS (users); GRANT SELECT ON guests TO app_user",
     ),
@@ -88,6 +96,14 @@ DAMAGES: list[tuple[str, str, str]] = [
         "unique-across-tenants",
         "users.by_email",
         "ALTER TABLE users ADD CONSTRAINT by_email EXCLUDE USING btree (email WITH =)",
+    ),
+    (
+        "unique-across-tenants",
+        "notes.by_n",
+        protected(
+            "notes", "tenant_id uuid NOT NULL, n int, CONSTRAINT by_n UNIQUE (n, tenant_id)", "PARTITION BY HASH (n)"
+        )
+        + "CREATE TABLE notes_0 PARTITION OF notes FOR VALUES WITH (MODULUS 1, REMAINDER 0)",
     ),
     (
         "unique-across-tenants",
@@ -243,7 +259,9 @@ WIDE_DAMAGES: list[tuple[str, set[tuple[str, str]]]] = [
             "notes",
             "tenant_id uuid NOT NULL, id int, user_id uuid, PRIMARY KEY (tenant_id, id),"
             " CONSTRAINT by_whom FOREIGN KEY (user_id) REFERENCES users (id)",
-        ),
+            "PARTITION BY HASH (tenant_id)",
+        )
+        + "CREATE TABLE notes_0 PARTITION OF notes FOR VALUES WITH (MODULUS 1, REMAINDER 0)",
         {("unique-across-tenants", "users.by_id"), ("foreign-key-across-tenants", "notes.by_whom")},
     ),
     (
@@ -260,6 +278,7 @@ WIDE_DAMAGES: list[tuple[str, set[tuple[str, str]]]] = [
 # What is no damage.
 HARMLESS: list[str] = [
     "SELECT",
+    "SET LOCAL search_path = app",
     "CREATE POLICY narrower ON users AS RESTRICTIVE FOR DELETE TO app_user USING (role <> 'owner')",
     "CREATE VIEW everybody WITH (security_invoker = true) AS TABLE users; GRANT SELECT ON everybody TO app_user",
     "CREATE VIEW everybody AS TABLE users; CREATE MATERIALIZED VIEW counted AS SELECT count(*) FROM tenants",

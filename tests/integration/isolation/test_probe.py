@@ -148,7 +148,8 @@ SOUND = {
         "tenant_id uuid, day date, mood mood NOT NULL, PRIMARY KEY (tenant_id, day),"
         " FOREIGN KEY (tenant_id, mood) REFERENCES moods",
     ),
-    "a list that all share": "CREATE TABLE currencies (code char(3) PRIMARY KEY);"
+    "a list that all share": "CREATE TABLE currencies (code char(3) PRIMARY KEY CHECK (code ~ '^E.R$'));"
+    "INSERT INTO currencies VALUES ('EUR');"
     + protected("prices", "tenant_id uuid PRIMARY KEY, currency char(3) NOT NULL REFERENCES currencies"),
     "partitions": protected(
         "logs", "tenant_id uuid, n int, PRIMARY KEY (tenant_id, n)", "PARTITION BY HASH (tenant_id)"
@@ -179,7 +180,8 @@ COLUMNS = """
     tenant_id uuid NOT NULL, id bigint GENERATED ALWAYS AS IDENTITY, twice int GENERATED ALWAYS AS (n * 2) STORED,
     n int NOT NULL CHECK (n > 5000 AND n < 5002), code char(2) NOT NULL, vat varchar(3) NOT NULL,
     country text NOT NULL CHECK (char_length(country) = 2), kind text NOT NULL CHECK (kind IN ('it''s', 'other')),
-    rate percent NOT NULL, mail address NOT NULL, feeling mood NOT NULL, tags text[] NOT NULL, moods mood[] NOT NULL,
+    rate percent NOT NULL, mail address NOT NULL, feeling mood NOT NULL CHECK (feeling <> 'good'),
+    tags text[] NOT NULL, moods mood[] NOT NULL,
     at timestamptz NOT NULL, day date NOT NULL, during tstzrange NOT NULL, often int4multirange NOT NULL,
     clock time NOT NULL, span interval NOT NULL, ok bool NOT NULL CHECK (ok), data jsonb NOT NULL,
     CHECK (jsonb_typeof(data) = 'object'), raw bytea NOT NULL UNIQUE, host inet NOT NULL, net cidr NOT NULL,
