@@ -24,9 +24,9 @@ from sqlalchemy import Connection, Table
 from schema.functions import FUNCTIONS
 from schema.rls.catalog import as_written, read_functions, read_tables
 from schema.rls.compare import Difference, State, differences
-from schema.rls.declared import definitions, isolation_of
+from schema.rls.declared import declared_parts, definitions
 from schema.rls.ops import AddTenantForeignKey, DropTenantForeignKey, LiteralSql
-from schema.rls.policy import FORCED, Part, create_all, is_own
+from schema.rls.policy import FORCED, Part, create_all, is_own, isolation
 from schema.tenancy import is_tenant_table, refuse_unsafe
 
 NAME = "groundwork.rls"
@@ -41,13 +41,13 @@ def compare(context: AutogenContext, upgrade_ops: UpgradeOps) -> PriorityDispatc
     tables = context.sorted_tables
     refuse_unsafe(tables)
     connection = cast(Connection, context.connection)
-    declared = {table.name: isolation_of(table) for table in tables if is_tenant_table(table)}
+    declared = declared_parts(tables)
     functions, written = as_written(connection, FUNCTIONS, declared, definitions(tables, connection.dialect))
     actual = read_tables(connection)
     made, gone = _names(upgrade_ops.ops, CreateTableOp), _names(upgrade_ops.ops, DropTableOp)
     found = [
         *(one for one in differences(written, actual) if one.table not in made | gone),
-        *(Difference(table, None, part) for table in sorted(made & {*declared}) for part in _own(declared[table])),
+        *(Difference(table, None, part) for table in sorted(made & {*declared}) for part in declared[table]),
         *(Difference(table, part, None) for table in sorted(gone) for part in _own(actual[table])),
     ]
     forced = {*declared, *(table for table, parts in actual.items() if FORCED in parts)}
@@ -62,7 +62,7 @@ def compare(context: AutogenContext, upgrade_ops: UpgradeOps) -> PriorityDispatc
 
 def isolation_differences(connection: Connection, tables: Sequence[Table]) -> tuple[Difference, ...]:
     """Return how a database's isolation differs from what the models declare; nothing of it is changed or locked."""
-    declared = {table.name: isolation_of(table) for table in tables if is_tenant_table(table)}
+    declared = declared_parts(tables)
     _, written = as_written(connection, FUNCTIONS, declared, definitions(tables, connection.dialect))
     return differences(written, read_tables(connection))
 
@@ -113,7 +113,7 @@ def _in_place(
             operation.info = {}  # notes of the models, which mean nothing in a migration
             table = tables[operation.table_name]
             if is_tenant_table(table):
-                yield LiteralSql(_standard(isolation_of(table), table.name), ())
+                yield LiteralSql(create_all(isolation(), table.name), ())
 
 
 def _standard(parts: Collection[Part], table: str) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from schema.functions import Function
-from schema.rls.policy import ENABLED, FORCED, TABLE, Grant, Part, Policy, Trigger, create_all, quoted
+from schema.rls.policy import ENABLED, FORCED, TABLE, Grant, Part, Policy, Trigger, create_all, isolation, quoted
 
 # One question for each kind, whatever the number of tables. Names are written as the search path allows.
 _FLAGS = """
@@ -45,6 +45,7 @@ _FUNCTIONS = """
 
 _ORDER = ("SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER")
 _PROBE = "groundwork_probe"
+_EVERY = "every tenant table"
 
 
 def read_tables(connection: Connection, schema: str = "public") -> dict[str, tuple[Part, ...]]:
@@ -74,28 +75,26 @@ def as_written(
     tables: Mapping[str, Sequence[Part]],
     definitions: Mapping[str, Sequence[str]],
 ) -> tuple[dict[str, str | None], dict[str, tuple[Part, ...]]]:
-    """Return declared functions and isolation as PostgreSQL writes them down.
+    """Return declared functions, and all that isolates each tenant table, as PostgreSQL writes them down.
 
-    They are made for a moment in a schema of their own, in a savepoint that is rolled back, so no table that exists is
-    locked. `definitions` are the statements that make the types and columns of tables whose parts name columns; all
-    others share one table. It takes the same few statements for any number of tables.
+    `tables` holds what each declares beside the parts that all have, and `definitions` the statements that make the
+    types and columns which those name. They are made for a moment in a schema of their own, in a savepoint that is
+    rolled back, so no table that exists is locked. The parts that all have are made once, and it takes the same few
+    messages for any number of tables.
     """
-    own = {table: parts for table, parts in tables.items() if table in definitions}
-    others = dict.fromkeys(tuple(parts) for table, parts in tables.items() if table not in definitions)
-    shared = {parts: f"shared {number}" for number, parts in enumerate(others)}
     making = (statement for definition in definitions.values() for statement in definition)
-    # Two tables may share a type.
-    script = [*(function.create for function in functions), *dict.fromkeys(making)]
-    for alike, name in shared.items():
-        script.append(f"CREATE TABLE {quoted(name)} (tenant_id uuid NOT NULL, updated_at timestamptz)")
-        script += create_all(alike, name)
-    for table, parts in own.items():
-        script += create_all(parts, table)
+    script = [
+        *(function.create for function in functions),
+        *dict.fromkeys(making),  # two tables may share a type
+        f"CREATE TABLE {quoted(_EVERY)} (tenant_id uuid NOT NULL, updated_at timestamptz)",
+        *create_all(isolation(), _EVERY),
+        *(statement for table, parts in tables.items() for statement in create_all(parts, table)),
+    ]
     with _throw_away_schema(connection):
         run_script(connection, script)
         written = read_tables(connection, _PROBE)
         made = read_functions(connection, functions)
-    return made, {table: written[table if table in own else shared[tuple(parts)]] for table, parts in tables.items()}
+    return made, {table: (*written[_EVERY], *written.get(table, ())) for table in tables}
 
 
 def run_script(connection: Connection, statements: Sequence[str]) -> None:

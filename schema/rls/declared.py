@@ -5,13 +5,13 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from sqlalchemy import Dialect, Enum, Table
 
-from schema.rls.policy import Part, Policy, isolation, quoted
-from schema.tenancy import own_parts
+from schema.rls.policy import Part, Policy, quoted
+from schema.tenancy import is_tenant_table, own_parts
 
 
-def isolation_of(table: Table) -> tuple[Part, ...]:
-    """Return every part of a tenant table's isolation."""
-    return isolation(own_parts(table))
+def declared_parts(tables: Iterable[Table]) -> dict[str, tuple[Part, ...]]:
+    """Return what each tenant table declares beside the parts that all have, by the table's name."""
+    return {table.name: own_parts(table) for table in tables if is_tenant_table(table)}
 
 
 def definitions(tables: Sequence[Table], dialect: Dialect) -> dict[str, tuple[str, ...]]:

@@ -187,18 +187,17 @@ def trigger(name: str, events: str, execute: str) -> Trigger:
     return Trigger(name, f"{head}\n  FOR EACH ROW EXECUTE FUNCTION {execute}")
 
 
-def isolation(own: Iterable[Part] = ()) -> tuple[Part, ...]:
+def isolation() -> tuple[Part, ...]:
     """Return what shows a tenant its own rows of a table, the application role alone, and no other's.
 
     FORCE binds the owner as well. The restrictive policy repeats the permissive one, so that no later permissive
-    policy can widen what a tenant sees. `own` is what the model declares beside that.
+    policy can widen what a tenant sees.
     """
     return (
         ENABLED,
         FORCED,
         Policy(PERMIT, "PERMISSIVE", PREDICATE, PREDICATE),
         Policy(RESTRICT, "RESTRICTIVE", PREDICATE, PREDICATE),
-        *own,
         TOUCH,
         APPLICATION,
     )

@@ -36,8 +36,7 @@ def test_taking_everything_back_leaves_alembics_table_alone(scratch: Scratch) ->
     scratch.upgrade()
     made = scratch.objects
     scratch.downgrade("base")
-    assert scratch.names("relation") == {"app.alembic_version", "app.alembic_version_pkc"}
-    assert scratch.names("function") == set()
+    assert {name for _, name, *_ in scratch.objects if "alembic_version" not in name} == set()
     assert scratch.at == ()
     scratch.upgrade()
     assert scratch.objects == made
