@@ -1,5 +1,6 @@
 """What a stack does on either backend, used through the command line."""
 
+import json
 import os
 import shutil
 import socket
@@ -10,6 +11,7 @@ from time import monotonic
 import psycopg
 import pytest
 
+from infra.adoption import project_at
 from infra.settings import BackendChoice, Role
 from infra.spec import Service
 from infra.state import state_directory
@@ -115,11 +117,13 @@ def test_a_remembered_port_gives_way(checkout: Checkout) -> None:
 
 
 def test_a_changed_declaration_keeps_the_data(checkout: Checkout) -> None:
-    """A changed parameter is in force after the next `up`, and the rows are still there."""
+    """A changed parameter is in force after the next `up`, the rows are still there, and nothing is left to do."""
     checkout.succeed("up")
     checkout.query(Role.OWNER, "CREATE TABLE kept AS SELECT 42 AS value")
-    checkout.succeed("up", DATABASE_POOL_BUDGET="50")
+    checkout.environ["DATABASE_POOL_BUDGET"] = "50"
+    checkout.succeed("up")
     assert checkout.query(Role.OWNER, "SELECT value, current_setting('max_connections') FROM kept") == [(42, "70")]
+    assert json.loads(checkout.succeed("plan", "--json").stdout)["operations"] == []
 
 
 def test_a_failed_up_leaves_nothing_half_made(checkout: Checkout) -> None:
@@ -136,7 +140,7 @@ def test_a_failed_up_leaves_nothing_half_made(checkout: Checkout) -> None:
 
 
 def test_a_failed_up_brings_back_what_it_replaced(checkout: Checkout) -> None:
-    """Where a changed declaration cannot serve, the servers of before run again with their data."""
+    """Where a changed declaration cannot serve, the servers of before run again as they were, with their data."""
     checkout.succeed("up")
     checkout.query(Role.OWNER, "CREATE TABLE kept AS SELECT 42 AS value")
     good = (checkout.path / "infra" / "spec.py").read_text()
@@ -147,6 +151,9 @@ def test_a_failed_up_brings_back_what_it_replaced(checkout: Checkout) -> None:
     assert done.returncode == 4
     assert "Nowhere/Never" in done.stderr
     assert checkout.query(Role.OWNER, "SELECT value FROM kept") == [(42,)]
+    (checkout.path / "infra" / "spec.py").write_text(good)
+    left_to_do = json.loads(checkout.succeed("plan", "--json").stdout)["operations"]
+    assert {step["verb"] for step in left_to_do} <= {"prove"}
 
 
 def test_an_ended_server_is_reported_at_once(checkout: Checkout) -> None:
@@ -174,10 +181,11 @@ def test_unfinished_data_is_made_anew(checkout: Checkout) -> None:
 
 @pytest.mark.slow
 def test_finished_data_is_never_made_anew(checkout: Checkout) -> None:
-    """Data that carries the marker stays as it is, even where the server cannot start on it."""
+    """Data that carries the marker stays as it is, where the server cannot start on it and nobody remembers it."""
     checkout.succeed("up")
     checkout.query(Role.OWNER, "CREATE TABLE kept AS SELECT 42 AS value")
     checkout.succeed("down")
+    (state_directory(checkout.project) / "state.json").unlink()
     remove_data_files(checkout.project, checkout.backend, "global/pg_control")
     before = data_files(checkout.project, checkout.backend)
     assert checkout.invoke("up").returncode == 4
@@ -235,6 +243,8 @@ def test_a_role_that_was_changed_by_hand_is_put_right(checkout: Checkout) -> Non
 @pytest.mark.parametrize("running", [True, pytest.param(False, marks=pytest.mark.slow)], ids=["running", "stopped"])
 def test_changed_passwords_are_taught_to_the_data(checkout: Checkout, running: bool) -> None:
     """Whatever password and superuser `.env` names now, the next `up` puts them in force; rows stay, old ones end."""
+    if not running:  # a superuser that nobody could guess
+        checkout.environ["POSTGRES_USER"] = "alice"
     checkout.succeed("up")
     checkout.query(Role.OWNER, "CREATE TABLE kept AS SELECT 42 AS value")
     former = checkout.url(Role.USER)
@@ -264,6 +274,7 @@ def test_a_moved_checkout_is_offered_its_stack(checkout: Checkout) -> None:
     checkout.succeed("down", "--volumes", "--yes")
     assert things_of(former, checkout.backend) == []
     assert not state_directory(former).exists()
+    assert project_at(checkout.path) == checkout.project
 
 
 @pytest.mark.slow
