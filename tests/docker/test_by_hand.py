@@ -2,18 +2,18 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from infra.docker_backend.backend import DockerBackend
+from infra.docker_backend.observe import MARKED_LABEL
 from infra.settings import BackendChoice, Role
 from infra.spec import PROJECT_LABEL, Project, Service, StackSpec, build_stack
-from infra.volumes import Data
+from infra.volumes import MARKER, Data
 from tests.fixtures.checkout import Checkout, copy_project
 from tests.fixtures.stack import make_settings, say
-from tests.fixtures.world import engine, things_of
+from tests.fixtures.world import engine, things_of, write_data_file
 
 pytestmark = pytest.mark.usefixtures("docker")
 
@@ -65,19 +65,18 @@ def test_a_second_network_of_the_name_goes(spec: StackSpec) -> None:
 
 def test_data_is_read_where_it_lies(spec: StackSpec) -> None:
     """A container that has the volume at another path says nothing of the data; it is read through one that has it."""
-    bring_up(spec)
-    backend = DockerBackend(spec.project)
     postgres = spec.containers[0]
-    backend.confirm(spec)
-    moved = replace(postgres, data_path="/elsewhere")
     with engine() as client:
-        client.remove_container(postgres.name, force=True)
+        client.create_volume(postgres.volume, labels=spec.labels | {MARKED_LABEL: "of this volume"})
+        for name, text in (("PG_VERSION", "16"), (MARKER, "")):
+            write_data_file(spec.project, BackendChoice.DOCKER, name, text)
         client.create_container(
             postgres.image,
             name=postgres.name,
-            labels=spec.labels | moved.labels,
-            host_config=client.create_host_config(binds=[f"{moved.volume}:{moved.data_path}"]),
+            labels=spec.labels | postgres.labels,
+            host_config=client.create_host_config(binds=[f"{postgres.volume}:/elsewhere"]),
         )
-    assert DockerBackend(spec.project).data(spec) == Data(f"volume {postgres.volume}", "16", complete=True)
-    assert "remove volume" not in {step.verb for step in DockerBackend(spec.project).plan(spec)}
-    assert f"{postgres.name}-look" not in "".join(things_of(spec.project, DockerBackend.choice))
+    backend = DockerBackend(spec.project)
+    assert backend.data(spec) == Data(f"volume {postgres.volume}", "16", complete=True)
+    assert "remove volume" not in {step.verb for step in backend.plan(spec)}
+    assert f"/{postgres.name}-look" not in things_of(spec.project, BackendChoice.DOCKER)
