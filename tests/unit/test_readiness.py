@@ -28,7 +28,7 @@ def prepare(tmp_path: Path) -> Preparation:
     """Give a preparation whose code is a file of the test's own."""
     code = tmp_path / "roles.py"
     code.write_text("first")
-    return Preparation(lambda _admin, _settings: None, code)
+    return Preparation(lambda _admin, _settings: None, (code,))
 
 
 def record(prepare: Preparation) -> Record:
@@ -62,5 +62,5 @@ def test_another_start_asks_for_a_proof(prepare: Preparation, service: Service) 
 def test_another_preparation_asks_for_a_proof(prepare: Preparation) -> None:
     """Changed code may prepare the database otherwise."""
     before = record(prepare)
-    prepare.code.write_text("second")
+    prepare.code[0].write_text("second")
     assert not is_proven(before, SERVERS, SETTINGS, prepare)
