@@ -46,7 +46,7 @@ class BoundedConnection(psycopg.Connection[TupleRow]):
             if limit is None or self.closed or monotonic() - started < limit:
                 raise
             self.close()
-            raise psycopg.errors.ConnectionTimeout(f"no answer within {limit:g} s") from error
+            raise no_answer(limit) from error
 
 
 def connect(
@@ -72,13 +72,23 @@ def connect(
         except psycopg.Error as error:
             raise unavailable(url, error) from error
 
-    return Retrying(
-        retry=retry_if_exception(lambda error: isinstance(error, DatabaseUnavailable) and error.transient),
-        stop=stop_before_delay(settings.database_connect_deadline),
-        wait=wait_exponential_jitter(multiplier=0.05, max=1.0, jitter=0.05),
-        before_sleep=lambda state: _log_retry(url, settings, state),
-        reraise=True,
-    )(attempt)
+    return Retrying(**retry_policy(url, settings))(attempt)
+
+
+def retry_policy(url: DatabaseUrl, settings: Settings) -> dict[str, Any]:
+    """Return tenacity's options: exponential back-off while the cause can heal, up to DATABASE_CONNECT_DEADLINE."""
+    return {
+        "retry": retry_if_exception(lambda error: isinstance(error, DatabaseUnavailable) and error.transient),
+        "stop": stop_before_delay(settings.database_connect_deadline),
+        "wait": wait_exponential_jitter(multiplier=0.05, max=1.0, jitter=0.05),
+        "before_sleep": lambda state: _log_retry(url, settings, state),
+        "reraise": True,
+    }
+
+
+def no_answer(limit: float) -> psycopg.Error:
+    """Return the error of a server that did not answer within `limit` seconds."""
+    return psycopg.errors.ConnectionTimeout(f"no answer within {limit:g} s")
 
 
 def arguments(url: DatabaseUrl, settings: Settings, parameters: Mapping[str, str]) -> dict[str, Any]:

@@ -2,21 +2,29 @@
 
 from collections.abc import Mapping
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import psycopg
 import sqlalchemy
 from sqlalchemy import URL, Engine, ExceptionContext, NullPool, QueuePool, event
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from infra.settings import AppEnv, Settings
 from infra.urls import DatabaseUrl
 from schema import logs
+from schema.bypass import refuse_bypass
 from schema.connect import BoundedConnection, connect, unavailable
+from schema.dialect import DRIVER, keep_to_one_tenant
 from schema.errors import DatabaseUnavailable
+
+_PLAIN_DRIVER = "postgresql+psycopg"
 
 
 def create_engine(url: DatabaseUrl, settings: Settings) -> Engine:
-    """Return an engine with this process's share of DATABASE_POOL_BUDGET; nothing connects before it is used.
+    """Return the application's engine, with this process's share of DATABASE_POOL_BUDGET; it connects when it is used.
+
+    Each of its transactions belongs to a tenant: open them with `schema.session`. `raw_connection()` is psycopg's own
+    connection, which has no tenant: tenant tables refuse it, or show it nothing.
 
     A statement ends after DATABASE_STATEMENT_TIMEOUT; a session may shorten that, not lengthen it, because an answer
     is waited for no longer than that and one DATABASE_CONNECT_TIMEOUT. A free connection is waited for as long as a
@@ -25,21 +33,28 @@ def create_engine(url: DatabaseUrl, settings: Settings) -> Engine:
     Raises:
         ConfigError: LOG_LEVEL names no level.
         DatabaseUnavailable: (from the engine, when used) the server is away, went away, or refuses.
+        RoleBypassesIsolation: (from the engine, when it connects) row level security does not hold the URL's role.
+        TenantContextError: (from the engine, when a transaction begins) it has no tenant.
     """
-    statement = settings.database_statement_timeout.total_seconds()
-    patience = settings.database_connect_timeout.total_seconds()
-    engine = _build(
-        url,
-        settings,
-        {"statement_timeout": f"{statement * 1000:.0f}ms"},
+    parameters = timeouts(settings)
+    engine = sqlalchemy.create_engine(
+        creator=partial(_connect_held, url, settings, parameters),
         poolclass=QueuePool,
-        pool_size=max(1, settings.database_pool_budget // settings.database_processes),
-        max_overflow=0,
-        pool_pre_ping=True,
-        pool_timeout=patience,
+        **pool_options(settings),
+        **common_options(url, settings, DRIVER),
     )
-    _bound_waits(engine, in_use=statement + patience, idle=patience)
+    keep_to_one_tenant(engine)
+    equip(engine, url, settings)
+    bound_waits(engine, settings)
     return engine
+
+
+def maintenance_engine(url: DatabaseUrl, settings: Settings) -> Engine:
+    """Return the engine of app_maintenance, which sees every tenant: for `schema.session.maintenance_session` alone.
+
+    Statements end after DATABASE_STATEMENT_TIMEOUT, and no connection is kept.
+    """
+    return _unpooled(url, settings, timeouts(settings))
 
 
 def owner_engine(url: DatabaseUrl, settings: Settings) -> Engine:
@@ -49,24 +64,61 @@ def owner_engine(url: DatabaseUrl, settings: Settings) -> Engine:
     on holding locks (PostgreSQL manual, 20.3.3: client_connection_check_interval).
     """
     parameters = {"statement_timeout": "0", "lock_timeout": "5s", "client_connection_check_interval": "250ms"}
-    return _build(url, settings, parameters, poolclass=NullPool)
+    return _unpooled(url, settings, parameters)
 
 
-def _build(url: DatabaseUrl, settings: Settings, parameters: Mapping[str, str], **pool: Any) -> Engine:
+def _unpooled(url: DatabaseUrl, settings: Settings, parameters: Mapping[str, str]) -> Engine:
+    creator = partial(connect, url, settings, parameters=parameters)
+    options = common_options(url, settings, _PLAIN_DRIVER)
+    engine = sqlalchemy.create_engine(creator=creator, poolclass=NullPool, **options)
+    equip(engine, url, settings)
+    return engine
+
+
+def _connect_held(url: DatabaseUrl, settings: Settings, parameters: Mapping[str, str]) -> BoundedConnection:
+    """Connect as a role that row level security holds."""
+    connection = connect(url, settings, autocommit=True, parameters=parameters)
+    try:
+        refuse_bypass(connection, url)
+        connection.autocommit = False
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def timeouts(settings: Settings) -> dict[str, str]:
+    """Return the server settings of an application's session."""
+    return {"statement_timeout": f"{settings.database_statement_timeout.total_seconds() * 1000:.0f}ms"}
+
+
+def pool_options(settings: Settings) -> dict[str, Any]:
+    """Return SQLAlchemy's options for a pool of this process's share of the budget."""
+    return {
+        "pool_size": max(1, settings.database_pool_budget // settings.database_processes),
+        "max_overflow": 0,
+        "pool_pre_ping": True,
+        "pool_timeout": settings.database_connect_timeout.total_seconds(),
+    }
+
+
+def common_options(url: DatabaseUrl, settings: Settings, driver: str) -> dict[str, Any]:
+    """Return SQLAlchemy's options that every engine has."""
     echo = settings.database_echo and settings.app_env is AppEnv.DEVELOPMENT
     if echo:
         logs.echo_to_stderr()
-    engine = sqlalchemy.create_engine(
+    return {
         # The engine's own URL holds no password: only the creator knows it.
-        URL.create("postgresql+psycopg", username=url.user, host=url.host, port=url.port, database=url.database),
-        creator=partial(connect, url, settings, parameters=parameters),
-        echo=echo,
-        hide_parameters=settings.app_env is AppEnv.PRODUCTION,
-        **pool,
-    )
-    _log_events(engine, url, settings, "debug" if pool["poolclass"] is NullPool else "info")
+        "url": URL.create(driver, username=url.user, host=url.host, port=url.port, database=url.database),
+        "echo": echo,
+        "hide_parameters": settings.app_env is AppEnv.PRODUCTION,
+    }
+
+
+def equip(engine: Engine, url: DatabaseUrl, settings: Settings) -> None:
+    """Have an engine log its connections and explain what it lost."""
+    _log_events(engine, url, settings, "debug" if isinstance(engine.pool, NullPool) else "info")
     _explain_disconnects(engine, url)
-    return engine
 
 
 def _log_events(engine: Engine, url: DatabaseUrl, settings: Settings, level: str) -> None:
@@ -95,11 +147,13 @@ def _explain_disconnects(engine: Engine, url: DatabaseUrl) -> None:
         return unavailable(url, context.original_exception, lost=True)
 
 
-def _bound_waits(engine: Engine, *, in_use: float, idle: float) -> None:
+def bound_waits(engine: Engine, settings: Settings) -> None:
     """Bound every wait for an answer, in seconds: an idle connection only ever answers a rollback or a ping."""
+    idle = settings.database_connect_timeout.total_seconds()
+    in_use = settings.database_statement_timeout.total_seconds() + idle
 
-    def bound(limit: float, connection: BoundedConnection, *_: Any) -> None:
-        connection.answer_timeout = limit
+    def bound(limit: float, _connection: Any, record: ConnectionPoolEntry, *_: Any) -> None:
+        cast(BoundedConnection, record.driver_connection).answer_timeout = limit
 
     event.listen(engine, "checkout", partial(bound, in_use))
     event.listen(engine, "reset", partial(bound, idle))

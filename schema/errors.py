@@ -1,13 +1,14 @@
 """The errors of the data model and its client, each with the exit code of its command.
 
     SchemaError
-    ├── DatabaseUnavailable  4   no usable connection: server away, or it refuses this role or database
-    ├── RightsError          4   roles or rights are not what they should be and cannot be made so
-    ├── MigrationError       5   a migration cannot be written, found or applied
-    ├── TenancyError         6   a model declares what would not keep tenants apart
-    ├── IsolationError       6   tenants are not, or not provably, kept apart
-    ├── TenantContextError   1   a session was asked for without a tenant
-    └── TenantError          1   a tenant cannot be made, found or deleted
+    ├── DatabaseUnavailable     4   no usable connection: server away, or it refuses this role or database
+    ├── RightsError             4   roles or rights are not what they should be and cannot be made so
+    ├── MigrationError          5   a migration cannot be written, found or applied
+    ├── TenancyError            6   a model declares what would not keep tenants apart
+    ├── IsolationError          6   tenants are not, or not provably, kept apart
+    ├── RoleBypassesIsolation   6   the application's role could read past row level security
+    ├── TenantContextError      1   a transaction has no tenant, or would have another than its session's
+    └── TenantError             1   a tenant cannot be made, found or deleted
 
 Each message is one paragraph that says what, where and what next. No message holds a secret.
 """
@@ -45,21 +46,27 @@ class MigrationError(SchemaError):
     exit_code = 5
 
 
-class TenantError(SchemaError):
-    """A tenant cannot be made, found or deleted."""
-
-
 class TenancyError(SchemaError):
     """A model declares what would not keep tenants apart."""
 
     exit_code = 6
 
 
-class TenantContextError(SchemaError):
-    """A session was asked for without a tenant, or with something that is none."""
-
-
 class IsolationError(SchemaError):
     """Tenants are not, or not provably, kept apart in a database."""
 
     exit_code = 6
+
+
+class RoleBypassesIsolation(SchemaError):
+    """The role that the application connects as is not held by row level security."""
+
+    exit_code = 6
+
+
+class TenantContextError(SchemaError):
+    """A transaction has no tenant, something that is none, or another than its session or connection serves."""
+
+
+class TenantError(SchemaError):
+    """A tenant cannot be made, found or deleted."""

@@ -17,7 +17,7 @@ from infra.settings import Settings
 from infra.urls import DatabaseUrl
 from schema.connect import BoundedConnection, connect
 from schema.errors import TenantError
-from schema.session import tenant_session
+from schema.session import tenant_session, tenantless_connection
 from schema.tenants import Tenant
 
 # A label of a host name (RFC 1035, 2.3.1), so that a slug can be a tenant's subdomain.
@@ -76,7 +76,7 @@ def resolve_tenant(engine: Engine, *, slug: str | None = None, external_id: str 
     """
     if (slug is None) == (external_id is None):
         raise ValueError("give slug or external_id, and not both")
-    with engine.connect() as connection:
+    with tenantless_connection(engine) as connection:
         found: UUID | None = connection.scalar(
             text("SELECT app.resolve_tenant(:slug, :external_id)"), {"slug": slug, "external_id": external_id}
         )

@@ -1,44 +1,133 @@
-"""Sessions of one tenant."""
+"""Sessions and connections: of one tenant, of none, and of all for maintenance.
 
-from collections.abc import Iterator
+A block is entered with what it serves and commits when it ends; an exception rolls it back. Commits and rollbacks
+within it are allowed: the next transaction of the block has the same tenant. `schema.aio.session` is its asyncio twin.
+"""
+
+import functools
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Concatenate, ParamSpec, TypeVar
 from uuid import UUID
 
-from sqlalchemy import Engine
+import structlog
+from sqlalchemy import Connection, Engine
 from sqlalchemy.orm import Session
 
+from schema.context import OPTION, NoTenant, tenant_block, tenant_id
+from schema.dialect import sets_tenant
 from schema.errors import TenantContextError
+from schema.orm import TenantSession
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 @contextmanager
-def tenant_session(engine: Engine, tenant: UUID | str) -> Iterator[Session]:
-    """Open one transaction as `tenant`: committed when the block ends, rolled back when it raises.
+def tenant_session(engine: Engine, tenant: UUID | str) -> Iterator[TenantSession]:
+    """Open an ORM session of `tenant`: committed when the block ends, rolled back when it raises.
 
-    The block is the transaction: after a commit or rollback inside it, the session refuses further statements.
-    Only sessions opened here have a tenant; an engine used in another way has none, and tenant tables then raise
-    (42501) or, where they are empty, answer nothing.
+    As a dependency of FastAPI, for one:
+
+        def session(tenant: Annotated[UUID, Depends(current_tenant)]) -> Iterator[Session]:
+            with tenant_session(engine, tenant) as session:
+                yield session
 
     Raises:
-        TenantContextError: `tenant` is missing or not a uuid.
+        TenantContextError: `tenant` is missing or not a uuid, a block of another tenant is open here, or `engine` is
+            not the application's.
+    """
+    identifier = admitted(engine, tenant)
+    with tenant_block(identifier), TenantSession(engine, tenant=identifier) as session:
+        yield session
+        session.commit()
+
+
+@contextmanager
+def tenant_connection(engine: Engine, tenant: UUID | str) -> Iterator[Connection]:
+    """Open a connection of `tenant`, for statements without the ORM: committed when the block ends.
+
+    Raises:
+        TenantContextError: as `tenant_session`.
+    """
+    identifier = admitted(engine, tenant)
+    with tenant_block(identifier), engine.connect().execution_options(**{OPTION: identifier}) as connection:
+        yield connection
+        connection.commit()
+
+
+@contextmanager
+def tenantless_connection(engine: Engine) -> Iterator[Connection]:
+    """Open a connection with no tenant, said outright: for a health check, or to find a request's tenant.
+
+    Tenant tables refuse it (42501) or, where they are empty, answer nothing.
+    """
+    with engine.connect().execution_options(**{OPTION: NoTenant.NO_TENANT}) as connection:
+        yield connection
+        connection.commit()
+
+
+@contextmanager
+def maintenance_session(engine: Engine, *, reason: str, read_only: bool = True) -> Iterator[Session]:
+    """Open a session that sees every tenant, on an engine of `schema.engine.maintenance_engine`.
+
+    `reason` says what it is for; it is logged, with the role and the database, before anything is read.
+
+    Raises:
+        TenantContextError: no reason is given, or `engine` is the application's.
+    """
+    if not reason.strip():
+        raise TenantContextError("A session across tenants needs a reason, for the log. Pass reason='…'.")
+    if sets_tenant(engine):
+        raise TenantContextError(
+            "The application's engine serves one tenant at a time. Pass schema.engine.maintenance_engine(url, settings)"
+            " with the URL of app_maintenance (DATABASE_MAINTENANCE_URL)."
+        )
+    structlog.get_logger("groundwork").warning(
+        "maintenance session",
+        reason=reason,
+        role=engine.url.username,
+        database=engine.url.database,
+        read_only=read_only,
+    )
+    with Session(engine.execution_options(postgresql_readonly=read_only), expire_on_commit=False) as session:
+        yield session
+        session.commit()
+
+
+def in_tenant_session(
+    engine: Engine, tenant_of: Callable[P, UUID | str]
+) -> Callable[[Callable[Concatenate[TenantSession, P], R]], Callable[P, R]]:
+    """Make a decorator for handlers, of any framework: they are called with the session of their tenant first.
+
+    `tenant_of` is called with the handler's own arguments and returns the tenant, such as from the request:
+
+        @in_tenant_session(engine, lambda request: request.user.tenant_id)
+        def list_users(session: TenantSession, request: Request) -> Response: ...
+    """
+
+    def decorate(handler: Callable[Concatenate[TenantSession, P], R]) -> Callable[P, R]:
+        @functools.wraps(handler)
+        def run(*arguments: P.args, **options: P.kwargs) -> R:
+            with tenant_session(engine, tenant_of(*arguments, **options)) as session:
+                return handler(session, *arguments, **options)
+
+        del run.__dict__["__wrapped__"]  # its signature is the caller's: without the session
+        return run
+
+    return decorate
+
+
+def admitted(engine: Engine, tenant: UUID | str) -> UUID:
+    """Return the tenant's id, where the engine is one that sets it.
+
+    Raises:
+        TenantContextError: `tenant` is missing or not a uuid, or `engine` is not the application's.
     """
     identifier = tenant_id(tenant)
-    with Session(engine, expire_on_commit=False) as session, session.begin():
-        # SET takes no bound parameter; the text is that of a parsed uuid.
-        session.connection().exec_driver_sql(f"SET LOCAL app.tenant_id = '{identifier}'")
-        yield session
-
-
-def tenant_id(tenant: object) -> UUID:
-    """Read a tenant's id.
-
-    Raises:
-        TenantContextError: it is missing or not a uuid.
-    """
-    if isinstance(tenant, UUID):
-        return tenant
-    if isinstance(tenant, str) and tenant:
-        try:
-            return UUID(tenant)
-        except ValueError:
-            raise TenantContextError(f"{tenant!r} is not a tenant: its id is a uuid. Pass tenants.tenant_id.") from None
-    raise TenantContextError("No tenant was given. Pass tenants.tenant_id; nothing runs without one.")
+    if not sets_tenant(engine):
+        raise TenantContextError(
+            f"This engine ({engine.url.drivername}) sets no tenant. Make the application's engine with "
+            "schema.engine.create_engine."
+        )
+    return identifier

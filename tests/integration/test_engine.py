@@ -8,6 +8,7 @@ from datetime import timedelta
 from itertools import islice
 from threading import Event
 from time import monotonic
+from uuid import UUID
 
 import psycopg
 import pytest
@@ -19,6 +20,7 @@ from infra.settings import AppEnv, Role, SslMode
 from infra.urls import SCHEMES, DatabaseUrl
 from schema.connect import BoundedConnection
 from schema.errors import DatabaseUnavailable
+from schema.session import tenant_connection, tenantless_connection
 from tests.fixtures.database import Logged, MakeEngine
 from tests.fixtures.stack import RunningStack
 
@@ -28,7 +30,7 @@ PATIENCE = timedelta(milliseconds=500)
 
 def backend_pid(engine: Engine) -> int:
     """Return the server process that serves the engine's next connection."""
-    with engine.connect() as connection:
+    with tenantless_connection(engine) as connection:
         return int(connection.scalar(text("SELECT pg_backend_pid()")) or 0)
 
 
@@ -48,7 +50,7 @@ def echo_handlers() -> Iterator[None]:
 
 def test_the_application_reaches_postgresql_16_as_its_own_role(engine: Engine) -> None:
     """The engine's connection is app_user's, to database app, on PostgreSQL 16."""
-    with engine.connect() as connection:
+    with tenantless_connection(engine) as connection:
         row = connection.execute(
             text("SELECT current_user, current_database(), current_setting('server_version_num')::int / 10000")
         ).one()
@@ -59,7 +61,7 @@ def test_the_application_reaches_postgresql_16_as_its_own_role(engine: Engine) -
 def test_a_url_of_each_scheme_connects(scheme: str, stack: RunningStack, make_engine: MakeEngine) -> None:
     """What other tools call the same database is read as the same."""
     written = stack.url(Role.USER).libpq().replace("postgresql", scheme, 1)
-    with make_engine(DatabaseUrl.parse(written)).connect() as connection:
+    with tenantless_connection(make_engine(DatabaseUrl.parse(written))) as connection:
         assert connection.scalar(text("SELECT 1")) == 1
 
 
@@ -90,19 +92,15 @@ def test_the_pool_never_exceeds_its_limit(
     assert seen == (3,)
 
 
-def test_a_transaction_is_committed_or_rolled_back(engine: Engine, tenant: object) -> None:
+def test_a_transaction_is_committed_or_rolled_back(engine: Engine, tenant: UUID) -> None:
     """A committed change is there for the next connection, one that was rolled back is not."""
     rename = text("UPDATE tenants SET name = :name")
-    context = text("SELECT set_config('app.tenant_id', :tenant, true)")
-    with engine.connect() as connection:
-        connection.execute(context, {"tenant": str(tenant)})
+    with tenant_connection(engine, tenant) as connection:
         connection.execute(rename, {"name": "committed"})
         connection.commit()
-        connection.execute(context, {"tenant": str(tenant)})
         connection.execute(rename, {"name": "rolled back"})
         connection.rollback()
-    with engine.connect() as connection:
-        connection.execute(context, {"tenant": str(tenant)})
+    with tenant_connection(engine, tenant) as connection:
         assert connection.scalars(text("SELECT name FROM tenants")).all() == ["committed"]
 
 
@@ -117,10 +115,11 @@ def test_a_connection_that_dies_in_use_is_one_clear_error(
     logged: Logged, single: Engine, admin: BoundedConnection
 ) -> None:
     """The statement raises DatabaseUnavailable, and the engine serves the next one."""
-    with single.connect() as connection:
+    with tenantless_connection(single) as connection:
         terminate(admin, int(connection.scalar(text("SELECT pg_backend_pid()")) or 0))
         with pytest.raises(DatabaseUnavailable, match=r"^Lost the connection .* as app_user: ") as caught:
             connection.execute(text("SELECT 1"))
+        connection.rollback()
     assert caught.value.transient
     assert backend_pid(single)
     assert "database connection lost" in [entry["event"] for entry in logged]
@@ -131,7 +130,7 @@ def test_a_long_statement_is_ended(make_engine: MakeEngine) -> None:
     engine = make_engine(database_statement_timeout=MOMENT, database_pool_budget=1, database_processes=1)
     before = backend_pid(engine)
     started = monotonic()
-    with engine.connect() as connection, pytest.raises(DBAPIError) as caught:
+    with pytest.raises(DBAPIError) as caught, tenantless_connection(engine) as connection:
         connection.execute(text("SELECT pg_sleep(5)"))
     assert isinstance(caught.value.orig, psycopg.errors.QueryCanceled)
     assert monotonic() - started < 4
@@ -142,10 +141,11 @@ def test_an_answer_is_not_waited_for_longer_than_the_settings_say(make_engine: M
     """A session that lifts its own statement timeout still waits no longer than the engine's bound."""
     engine = make_engine(database_statement_timeout=MOMENT, database_connect_timeout=PATIENCE)
     started = monotonic()
-    with engine.connect() as connection:
+    with tenantless_connection(engine) as connection:
         connection.execute(text("SET statement_timeout = 0"))
         with pytest.raises(DatabaseUnavailable, match=r"no answer within 0\.6 s"):
             connection.execute(text("SELECT pg_sleep(5)"))
+        connection.rollback()
     assert monotonic() - started < 4
 
 
@@ -158,7 +158,7 @@ def test_production_refuses_a_server_without_tls(make_engine: MakeEngine) -> Non
 
 def test_a_setting_may_ask_for_less_than_tls(make_engine: MakeEngine) -> None:
     """A weaker DATABASE_SSLMODE is an explicit choice, in production as well."""
-    with make_engine(app_env=AppEnv.PRODUCTION, database_sslmode=SslMode.PREFER).connect() as connection:
+    with tenantless_connection(make_engine(app_env=AppEnv.PRODUCTION, database_sslmode=SslMode.PREFER)) as connection:
         assert connection.scalar(text("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()")) is False
 
 
@@ -169,7 +169,7 @@ def test_statements_are_echoed_in_development_alone(
 ) -> None:
     """DATABASE_ECHO shows statements on stderr in development, and nothing anywhere else."""
     engine = make_engine(app_env=app_env, database_sslmode=SslMode.PREFER, database_echo=True)
-    with engine.connect() as connection:
+    with tenantless_connection(engine) as connection:
         connection.execute(text("SELECT 4242"))
     said = capsys.readouterr()
     assert ("SELECT 4242" in said.err) is (app_env is AppEnv.DEVELOPMENT)
@@ -179,7 +179,7 @@ def test_statements_are_echoed_in_development_alone(
 @pytest.mark.usefixtures("echo_handlers")
 def test_nothing_is_echoed_unless_asked_for(make_engine: MakeEngine, capsys: pytest.CaptureFixture[str]) -> None:
     """Development alone is no reason to show statements."""
-    with make_engine(app_env=AppEnv.DEVELOPMENT).connect() as connection:
+    with tenantless_connection(make_engine(app_env=AppEnv.DEVELOPMENT)) as connection:
         connection.execute(text("SELECT 4242"))
     assert "SELECT 4242" not in "".join(capsys.readouterr())
 

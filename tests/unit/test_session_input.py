@@ -3,8 +3,10 @@ from uuid import UUID
 import pytest
 from sqlalchemy import create_engine
 
+from schema.context import tenant_id
+from schema.dialect import DRIVER
 from schema.errors import TenantContextError
-from schema.session import tenant_id, tenant_session
+from schema.session import tenant_session
 
 TENANT = "01a20438-44f5-7e0c-a95e-06f76e507b2d"
 
@@ -30,6 +32,6 @@ def test_no_connection_is_made_for_a_refused_tenant() -> None:
 
     with (
         pytest.raises(TenantContextError),
-        tenant_session(create_engine("postgresql+psycopg://", creator=connect), "acme"),
+        tenant_session(create_engine(f"{DRIVER}://", creator=connect), "acme"),
     ):
         pass

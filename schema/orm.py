@@ -1,0 +1,95 @@
+"""The ORM session of one tenant: what it adds to statements and objects, and what it refuses.
+
+The database isolates without any of this. The added criterion tells the planner the tenant, and a refusal here names
+the object.
+"""
+
+import functools
+from collections.abc import Iterator
+from typing import Any, cast
+from uuid import UUID
+
+from sqlalchemy import Engine, event, inspect
+from sqlalchemy.orm import (
+    InstanceState,
+    LoaderCriteriaOption,
+    ORMExecuteState,
+    Session,
+    UOWTransaction,
+    with_loader_criteria,
+)
+
+from schema.context import OPTION, tenant_id
+from schema.errors import TenantContextError
+from schema.tenancy import TenantMixin
+
+
+class TenantSession(Session):
+    """A session whose every transaction is of `tenant`; use `schema.session.tenant_session`, which ends it as well."""
+
+    def __init__(self, bind: Engine, *, tenant: UUID, **options: Any) -> None:
+        # What was read stays readable after the session has ended.
+        super().__init__(bind.execution_options(**{OPTION: tenant}), **{"expire_on_commit": False} | options)
+        self._tenant = tenant
+
+    @property
+    def tenant(self) -> UUID:
+        """The tenant that the session serves."""
+        return self._tenant
+
+
+@event.listens_for(TenantSession, "do_orm_execute")
+def _name_the_tenant(state: ORMExecuteState) -> None:
+    """Add `tenant_id = …` for every tenant table of a SELECT, UPDATE or DELETE, loads of relationships included."""
+    if (state.is_select or state.is_update or state.is_delete) and not state.is_column_load:
+        criterion = _criterion(cast(TenantSession, state.session).tenant)
+        if not _handed_on(state, criterion):
+            state.statement = state.statement.options(criterion)
+
+
+@functools.lru_cache(maxsize=1024)
+def _criterion(tenant: UUID) -> LoaderCriteriaOption:
+    return with_loader_criteria(TenantMixin, lambda model: model.tenant_id == tenant, include_aliases=True)
+
+
+def _handed_on(state: ORMExecuteState, criterion: LoaderCriteriaOption) -> bool:
+    """Say whether a relationship's load has the criterion from the query that found the parent."""
+    if not (state.is_select and state.is_relationship_load):
+        return False
+    parent = state.lazy_loaded_from
+    return parent is None or criterion in parent.load_options
+
+
+@event.listens_for(TenantSession, "before_attach")
+def _refuse_foreign(session: TenantSession, instance: object) -> None:
+    """Refuse an object that is known to be another tenant's before it enters the session."""
+    if isinstance(instance, TenantMixin):
+        _refuse_another(session, instance)
+
+
+@event.listens_for(TenantSession, "before_flush")
+def _own(session: TenantSession, _context: UOWTransaction, _instances: object) -> None:
+    """Give new objects the session's tenant; refuse any that have come by another one."""
+    for instance in (*session.new, *session.dirty):
+        if isinstance(instance, TenantMixin):
+            _refuse_another(session, instance)
+            if inspect(instance).dict.get("tenant_id") is None:
+                instance.tenant_id = session.tenant
+
+
+def _refuse_another(session: TenantSession, instance: TenantMixin) -> None:
+    for given in _tenants_of(instance):
+        if given is not None and tenant_id(given) != session.tenant:
+            raise TenantContextError(
+                f"A {type(instance).__name__} of tenant {given} cannot be used in a session of tenant {session.tenant}."
+                " Leave tenant_id out, and it is the session's; another tenant's object needs a session of that tenant."
+            )
+
+
+def _tenants_of(instance: TenantMixin) -> Iterator[object]:
+    """Yield what is known of an object's tenant without asking the database: its attribute, and its identity."""
+    state = cast(InstanceState[TenantMixin], inspect(instance))
+    yield state.dict.get("tenant_id")
+    if state.identity is not None:
+        keys = (column.key for column in state.mapper.primary_key)
+        yield dict(zip(keys, state.identity, strict=True)).get("tenant_id")
