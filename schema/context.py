@@ -2,18 +2,11 @@
 
 import asyncio
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
 from enum import Enum
-from typing import Final
 from uuid import UUID
 
 from schema.errors import TenantContextError
-
-OPTION: Final = "tenant"
-"""The execution option of engines and connections that names the tenant of every transaction that begins there."""
 
 
 class NoTenant(Enum):
@@ -38,43 +31,45 @@ def tenant_id(tenant: object) -> UUID:
     raise TenantContextError("No tenant was given. Pass tenants.tenant_id; nothing runs without one.")
 
 
-@dataclass(slots=True)
-class _Block:
-    tenant: UUID
-    flow: tuple[int, int]
-    outer: "_Block | None"
-    open: bool = True
-
-
-_innermost: ContextVar[_Block | None] = ContextVar("groundwork_tenant_block", default=None)
-
-
-@contextmanager
-def tenant_block(tenant: UUID) -> Iterator[None]:
-    """Hold a block of `tenant` open; within it, the same thread or task opens none of another tenant.
+class TenantBlock:
+    """A block of a tenant: within it, the same thread or task enters none of another tenant.
 
     A thread or task that is started inside the block is on its own, whatever context it copies: what it serves is
-    said where it opens its own block.
+    said where it enters its own block.
 
     Raises:
-        TenantContextError: a block of another tenant is open here.
+        TenantContextError: (when entered) a block of another tenant is open here.
     """
-    outer = _innermost.get()
-    flow = _flow()
-    if outer is not None and outer.open and outer.flow == flow and outer.tenant != tenant:
-        raise TenantContextError(
-            f"Tenant {tenant} was asked for inside a block of tenant {outer.tenant}. End that block first: what is "
-            "read in one tenant's block must not be written in another's."
-        )
-    block = _Block(tenant, flow, outer)
-    _innermost.set(block)
-    try:
-        yield
-    finally:
-        block.open = False
+
+    __slots__ = ("flow", "open", "outer", "tenant")
+
+    def __init__(self, tenant: UUID) -> None:
+        self.tenant = tenant
+        self.open = False
+
+    def __enter__(self) -> None:
+        self.outer = _innermost.get()
+        self.flow = _flow()
+        if self.outer is not None and self.outer.refuses(self):
+            raise TenantContextError(
+                f"Tenant {self.tenant} was asked for inside a block of tenant {self.outer.tenant}. End that block "
+                "first: what is read in one tenant's block must not be written in another's."
+            )
+        self.open = True
+        _innermost.set(self)
+
+    def refuses(self, inner: "TenantBlock") -> bool:
+        """Say whether a block may not be entered inside this one."""
+        return self.open and self.flow == inner.flow and self.tenant != inner.tenant
+
+    def __exit__(self, *_: object) -> None:
+        self.open = False
         # A web framework may end a block in another context than it was begun in; there is nothing to set back there.
-        if _innermost.get() is block:
-            _innermost.set(outer)
+        if _innermost.get() is self:
+            _innermost.set(self.outer)
+
+
+_innermost: ContextVar[TenantBlock | None] = ContextVar("groundwork_tenant_block", default=None)
 
 
 def _flow() -> tuple[int, int]:

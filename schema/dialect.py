@@ -3,8 +3,10 @@
 Importing this module registers it with SQLAlchemy as `postgresql+groundwork` (manual: Registering New Dialects).
 """
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from typing import Any, Final, cast
+from uuid import UUID
 
 from psycopg import AsyncConnection, Connection, errors
 from psycopg.generators import execute
@@ -14,12 +16,16 @@ from sqlalchemy import URL, Engine, PoolProxiedConnection, event
 from sqlalchemy import Connection as SqlConnection
 from sqlalchemy.dialects import registry
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg, PGDialectAsync_psycopg
+from sqlalchemy.engine.base import OptionEngine
+from sqlalchemy.pool import ConnectionPoolEntry
 from sqlalchemy.util import await_
 
-from schema.context import OPTION, NoTenant, tenant_id
+from schema.context import NoTenant, tenant_id
 from schema.errors import TenantContextError
 
 DRIVER: Final = "postgresql+groundwork"
+
+_TENANT: Final = "tenant"
 
 # What is neither idle nor broken; a broken connection is for libpq to refuse.
 _OPEN = frozenset({TransactionStatus.ACTIVE, TransactionStatus.INTRANS, TransactionStatus.INERROR})
@@ -88,7 +94,56 @@ def _check(results: Sequence[PGresult], connection: Connection[Any] | AsyncConne
         raise errors.error_from_result(results[-1], connection.info.encoding)
 
 
-class TenantDialect(PGDialect_psycopg):
+class TenantEngine(OptionEngine):
+    """An engine that shares the pool and all else of the application's, and whose every transaction is of one tenant.
+
+    The tenant goes with the checkout and not with an event of SQLAlchemy's, which would cost each statement.
+    """
+
+    def __init__(self, engine: Engine, tenant: UUID | NoTenant) -> None:
+        super().__init__(engine, {})
+        self.tenant: UUID | NoTenant = tenant
+
+    def raw_connection(self) -> PoolProxiedConnection:
+        """Check out a connection for the tenant; this is how every `Connection` gets its own, also a second one."""
+        connection = super().raw_connection()
+        connection.info[_TENANT] = self.tenant
+        return connection
+
+
+def engine_of(tenant: UUID | NoTenant, engine: Engine) -> TenantEngine:
+    """Return the application's engine for one tenant.
+
+    Raises:
+        TenantContextError: `engine` sets no tenant, or is of another one.
+    """
+    dialect = engine.dialect
+    if not isinstance(dialect, TenantDialect | AsyncTenantDialect):
+        raise TenantContextError(
+            f"This engine ({engine.url.drivername}) sets no tenant. Make the application's engine with "
+            "schema.engine.create_engine."
+        )
+    if isinstance(engine, TenantEngine) and engine.tenant != tenant:
+        raise TenantContextError(
+            f"Tenant {tenant} was asked for on an engine, session or connection of tenant {engine.tenant}. One serves "
+            "one tenant: pass the application's engine."
+        )
+    return dialect.tenant_engine(engine, tenant)
+
+
+class _TenantEngines:
+    """What both dialects keep."""
+
+    @functools.cached_property
+    def tenant_engine(self) -> Callable[[Engine, UUID | NoTenant], TenantEngine]:
+        """Make engines of tenants, or return those of late: they cost as much as a short statement.
+
+        Kept here, they go when the application's engine does.
+        """
+        return functools.lru_cache(maxsize=1024)(TenantEngine)
+
+
+class TenantDialect(_TenantEngines, PGDialect_psycopg):
     """psycopg's dialect, whose transactions have a tenant.
 
     The refusal stands here and not in an event: after an exception in SQLAlchemy's `begin` event the next statement
@@ -103,8 +158,8 @@ class TenantDialect(PGDialect_psycopg):
         return AsyncTenantDialect
 
     def do_begin(self, dbapi_connection: PoolProxiedConnection) -> None:
-        """Begin with the tenant that the `begin` event has left for this transaction."""
-        begin_transaction(cast(Any, dbapi_connection.driver_connection), dbapi_connection.info.pop(OPTION, None))
+        """Begin with the tenant that this checkout is for."""
+        begin_transaction(cast(Any, dbapi_connection.driver_connection), dbapi_connection.info.get(_TENANT))
 
     def do_begin_twophase(self, connection: SqlConnection, xid: Any) -> None:  # noqa: ARG002 - SQLAlchemy's names
         """Refuse: a prepared transaction outlives its connection, and with it the tenant."""
@@ -114,45 +169,25 @@ class TenantDialect(PGDialect_psycopg):
         )
 
 
-class AsyncTenantDialect(PGDialectAsync_psycopg):
+class AsyncTenantDialect(_TenantEngines, PGDialectAsync_psycopg):
     """The same under asyncio."""
 
     supports_statement_cache = True
 
     def do_begin(self, dbapi_connection: PoolProxiedConnection) -> None:
-        """Begin with the tenant that the `begin` event has left, waiting as psycopg does under asyncio."""
-        tenant = dbapi_connection.info.pop(OPTION, None)
+        """Begin with the tenant that this checkout is for, waiting as psycopg does under asyncio."""
+        tenant = dbapi_connection.info.get(_TENANT)
         await_(begin_transaction_async(cast(Any, dbapi_connection.driver_connection), tenant))
 
     do_begin_twophase = TenantDialect.do_begin_twophase
 
 
-def sets_tenant(engine: Engine) -> bool:
-    """Say whether the engine's transactions have a tenant: it is the application's."""
-    return isinstance(engine.dialect, TenantDialect | AsyncTenantDialect)
+def forget_tenants(engine: Engine) -> None:
+    """Have each checkout of `engine` begin with no tenant, whoever used the connection before."""
 
-
-def keep_to_one_tenant(engine: Engine) -> None:
-    """Have `engine` hand each transaction's tenant to the dialect, and refuse to change a tenant once it is set."""
-    event.listen(engine, "begin", _hand_over)
-    event.listen(engine, "set_connection_execution_options", _refuse_another)
-    event.listen(engine, "set_engine_execution_options", _refuse_another)
-
-
-def _hand_over(connection: SqlConnection) -> None:
-    connection.connection.info[OPTION] = connection.get_execution_options().get(OPTION)
-
-
-def _refuse_another(target: SqlConnection | Engine, options: dict[str, Any]) -> None:
-    if OPTION not in options:
-        return
-    given = options[OPTION] = options[OPTION] if isinstance(options[OPTION], NoTenant) else tenant_id(options[OPTION])
-    current = target.get_execution_options().get(OPTION)
-    if current not in {None, given}:
-        raise TenantContextError(
-            f"Tenant {given} was asked for on a connection or session of tenant {current}. One serves one tenant: open "
-            "another with tenant_session(engine, tenant) or tenant_connection(engine, tenant)."
-        )
+    @event.listens_for(engine, "checkout")
+    def forget(_connection: Any, record: ConnectionPoolEntry, _proxy: Any) -> None:
+        record.info.pop(_TENANT, None)
 
 
 registry.register("postgresql.groundwork", __name__, TenantDialect.__name__)

@@ -14,7 +14,7 @@ from infra.urls import DatabaseUrl
 from schema import logs
 from schema.bypass import refuse_bypass
 from schema.connect import BoundedConnection, connect, unavailable
-from schema.dialect import DRIVER, keep_to_one_tenant
+from schema.dialect import DRIVER, forget_tenants
 from schema.errors import DatabaseUnavailable
 
 _PLAIN_DRIVER = "postgresql+psycopg"
@@ -43,7 +43,7 @@ def create_engine(url: DatabaseUrl, settings: Settings) -> Engine:
         **pool_options(settings),
         **common_options(url, settings, DRIVER),
     )
-    keep_to_one_tenant(engine)
+    forget_tenants(engine)
     equip(engine, url, settings)
     bound_waits(engine, settings)
     return engine

@@ -19,7 +19,8 @@ from sqlalchemy.orm import (
     with_loader_criteria,
 )
 
-from schema.context import OPTION, tenant_id
+from schema.context import tenant_id
+from schema.dialect import engine_of
 from schema.errors import TenantContextError
 from schema.tenancy import TenantMixin
 
@@ -29,7 +30,7 @@ class TenantSession(Session):
 
     def __init__(self, bind: Engine, *, tenant: UUID, **options: Any) -> None:
         # What was read stays readable after the session has ended.
-        super().__init__(bind.execution_options(**{OPTION: tenant}), **{"expire_on_commit": False} | options)
+        super().__init__(engine_of(tenant, bind), **{"expire_on_commit": False} | options)
         self._tenant = tenant
 
     @property

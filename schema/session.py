@@ -14,8 +14,8 @@ import structlog
 from sqlalchemy import Connection, Engine
 from sqlalchemy.orm import Session
 
-from schema.context import OPTION, NoTenant, tenant_block, tenant_id
-from schema.dialect import sets_tenant
+from schema.context import NoTenant, TenantBlock, tenant_id
+from schema.dialect import TenantDialect, engine_of
 from schema.errors import TenantContextError
 from schema.orm import TenantSession
 
@@ -37,8 +37,8 @@ def tenant_session(engine: Engine, tenant: UUID | str) -> Iterator[TenantSession
         TenantContextError: `tenant` is missing or not a uuid, a block of another tenant is open here, or `engine` is
             not the application's.
     """
-    identifier = admitted(engine, tenant)
-    with tenant_block(identifier), TenantSession(engine, tenant=identifier) as session:
+    identifier = tenant_id(tenant)
+    with TenantBlock(identifier), TenantSession(engine, tenant=identifier) as session:
         yield session
         session.commit()
 
@@ -50,8 +50,8 @@ def tenant_connection(engine: Engine, tenant: UUID | str) -> Iterator[Connection
     Raises:
         TenantContextError: as `tenant_session`.
     """
-    identifier = admitted(engine, tenant)
-    with tenant_block(identifier), engine.connect().execution_options(**{OPTION: identifier}) as connection:
+    identifier = tenant_id(tenant)
+    with TenantBlock(identifier), engine_of(identifier, engine).connect() as connection:
         yield connection
         connection.commit()
 
@@ -62,7 +62,7 @@ def tenantless_connection(engine: Engine) -> Iterator[Connection]:
 
     Tenant tables refuse it (42501) or, where they are empty, answer nothing.
     """
-    with engine.connect().execution_options(**{OPTION: NoTenant.NO_TENANT}) as connection:
+    with engine_of(NoTenant.NO_TENANT, engine).connect() as connection:
         yield connection
         connection.commit()
 
@@ -78,7 +78,7 @@ def maintenance_session(engine: Engine, *, reason: str, read_only: bool = True) 
     """
     if not reason.strip():
         raise TenantContextError("A session across tenants needs a reason, for the log. Pass reason='…'.")
-    if sets_tenant(engine):
+    if isinstance(engine.dialect, TenantDialect):
         raise TenantContextError(
             "The application's engine serves one tenant at a time. Pass schema.engine.maintenance_engine(url, settings)"
             " with the URL of app_maintenance (DATABASE_MAINTENANCE_URL)."
@@ -116,18 +116,3 @@ def in_tenant_session(
         return run
 
     return decorate
-
-
-def admitted(engine: Engine, tenant: UUID | str) -> UUID:
-    """Return the tenant's id, where the engine is one that sets it.
-
-    Raises:
-        TenantContextError: `tenant` is missing or not a uuid, or `engine` is not the application's.
-    """
-    identifier = tenant_id(tenant)
-    if not sets_tenant(engine):
-        raise TenantContextError(
-            f"This engine ({engine.url.drivername}) sets no tenant. Make the application's engine with "
-            "schema.engine.create_engine."
-        )
-    return identifier

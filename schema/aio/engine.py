@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import create_async_engine as sqlalchemy_create_asyn
 from infra.settings import Settings
 from infra.urls import DatabaseUrl
 from schema.aio.connect import connect_held
-from schema.dialect import DRIVER, keep_to_one_tenant
+from schema.dialect import DRIVER, forget_tenants
 from schema.engine import bound_waits, common_options, equip, pool_options, timeouts
 
 
@@ -22,7 +22,7 @@ def create_async_engine(url: DatabaseUrl, settings: Settings) -> AsyncEngine:
         **pool_options(settings),
         **common_options(url, settings, DRIVER),
     )
-    keep_to_one_tenant(engine.sync_engine)
+    forget_tenants(engine.sync_engine)
     equip(engine.sync_engine, url, settings)
     bound_waits(engine.sync_engine, settings)
     return engine

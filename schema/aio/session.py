@@ -8,9 +8,9 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
 
-from schema.context import OPTION, NoTenant, tenant_block
+from schema.context import NoTenant, TenantBlock, tenant_id
+from schema.dialect import engine_of
 from schema.orm import TenantSession
-from schema.session import admitted
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -25,9 +25,9 @@ async def tenant_session(engine: AsyncEngine, tenant: UUID | str) -> AsyncIterat
     Raises:
         TenantContextError: as `schema.session.tenant_session`.
     """
-    identifier = admitted(engine.sync_engine, tenant)
+    identifier = tenant_id(tenant)
     session = AsyncSession(engine, sync_session_class=TenantSession, tenant=identifier)
-    with tenant_block(identifier):
+    with TenantBlock(identifier):
         async with session:
             yield session
             await session.commit()
@@ -40,9 +40,9 @@ async def tenant_connection(engine: AsyncEngine, tenant: UUID | str) -> AsyncIte
     Raises:
         TenantContextError: as `schema.session.tenant_session`.
     """
-    identifier = admitted(engine.sync_engine, tenant)
-    with tenant_block(identifier):
-        async with engine.execution_options(**{OPTION: identifier}).connect() as connection:
+    identifier = tenant_id(tenant)
+    with TenantBlock(identifier):
+        async with AsyncEngine(engine_of(identifier, engine.sync_engine)).connect() as connection:
             yield connection
             await connection.commit()
 
@@ -50,7 +50,7 @@ async def tenant_connection(engine: AsyncEngine, tenant: UUID | str) -> AsyncIte
 @asynccontextmanager
 async def tenantless_connection(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
     """Open a connection with no tenant, as `schema.session.tenantless_connection` does."""
-    async with engine.execution_options(**{OPTION: NoTenant.NO_TENANT}).connect() as connection:
+    async with AsyncEngine(engine_of(NoTenant.NO_TENANT, engine.sync_engine)).connect() as connection:
         yield connection
         await connection.commit()
 

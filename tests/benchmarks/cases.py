@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from infra.backend import Say
-from tests.benchmarks.commands import Command, Sample, run
+from tests.benchmarks.commands import Command, Sample, Work, run
 from tests.benchmarks.timing import Comparison, Summary, compare, interleave, summarise
 
 
@@ -41,7 +41,7 @@ class Side:
     """One of the two that a case compares: `prepare` runs before each sample, `command` is what is timed."""
 
     label: str
-    command: Command
+    command: Command | Work
     prepare: tuple[Command, ...] = ()
 
 

@@ -1,4 +1,4 @@
-"""Run whole commands, as a person does, and take their time."""
+"""Run whole commands, as a person does, or work of this process, and take their time."""
 
 import os
 import resource
@@ -6,7 +6,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -26,6 +26,13 @@ class Command:
 
 
 @dataclass(frozen=True, slots=True)
+class Work:
+    """Something that is done in this process."""
+
+    call: Callable[[], object]
+
+
+@dataclass(frozen=True, slots=True)
 class Sample:
     """Seconds on the clock, and of processor time in the command and those of its children that it waited for."""
 
@@ -37,12 +44,16 @@ class CommandFailed(Exception):
     """A command that has to succeed did not; the message ends with its last words."""
 
 
-def run(command: Command) -> Sample:
+def run(command: Command | Work) -> Sample:
     """Run a command to its end; an interrupted one is ended, children and all, before the interrupt goes on.
 
     Raises:
         CommandFailed: its exit code is not 0.
     """
+    if isinstance(command, Work):
+        cpu, started = time.process_time(), time.perf_counter()
+        command.call()
+        return Sample(time.perf_counter() - started, time.process_time() - cpu)
     with tempfile.TemporaryFile() as output:
         cpu, started = _children_cpu(), time.perf_counter()
         process = subprocess.Popen(

@@ -18,7 +18,6 @@ from infra.settings import Role
 from schema.aio.engine import create_async_engine
 from schema.aio.session import in_tenant_session, tenant_connection, tenant_session, tenantless_connection
 from schema.connect import BoundedConnection
-from schema.context import OPTION
 from schema.errors import DatabaseUnavailable, TenantContextError
 from schema.tenants import Tenant
 from tests.fixtures.database import SignUp
@@ -109,13 +108,11 @@ def test_what_has_no_tenant_is_refused(run: Run, tenant: UUID) -> None:
         async with tenantless_connection(engine) as connection:
             assert await connection.scalar(text("SELECT current_setting('app.tenant_id')")) == ""
         async with tenant_connection(engine, tenant) as connection:
-            with pytest.raises(TenantContextError):
-                await connection.execution_options(**{OPTION: UUID(int=0)})
             await connection.execution_options(isolation_level="AUTOCOMMIT")
             with pytest.raises(TenantContextError, match="AUTOCOMMIT"):
                 await connection.execute(SEEN)
         with pytest.raises(TenantContextError, match="two-phase"):
-            async with engine.execution_options(**{OPTION: tenant}).connect() as connection:
+            async with tenant_connection(engine, tenant) as connection:
                 await connection.run_sync(lambda plain: plain.begin_twophase())
 
     run(work)

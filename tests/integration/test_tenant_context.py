@@ -13,7 +13,6 @@ from sqlalchemy.exc import DBAPIError
 
 from infra.settings import Role
 from schema.connect import BoundedConnection
-from schema.context import OPTION
 from schema.errors import DatabaseUnavailable, TenantContextError
 from schema.orm import TenantSession
 from schema.session import in_tenant_session, tenant_connection, tenant_session, tenantless_connection
@@ -116,33 +115,21 @@ def test_two_phase_is_refused(engine: Engine, tenant: UUID) -> None:
         session.execute(SEEN)
 
 
-@pytest.mark.parametrize("given", [None, "", "acme", 7])
-def test_what_is_no_tenant_is_refused_as_an_option_too(given: Any, engine: Engine) -> None:
-    """The execution option is checked where it is given, so no text but a uuid's reaches a statement."""
-    with engine.connect() as connection, pytest.raises(TenantContextError):
-        connection.execution_options(**{OPTION: given})
-    with pytest.raises(TenantContextError):
-        engine.execution_options(**{OPTION: given})
-
-
 def test_a_tenant_is_not_changed(engine: Engine, sign_up: SignUp) -> None:
     """Neither a connection nor a session takes another tenant, inside a transaction or between two."""
     one, other = sign_up(), sign_up()
     with tenant_connection(engine, one) as connection:
         for _ in range(2):
-            with pytest.raises(TenantContextError, match=f"{other}.*{one}"):
-                connection.execution_options(**{OPTION: other})
+            connection.execution_options(tenant=other)
             assert seen(connection) == [one]
+            with pytest.raises(TenantContextError, match=f"{other}.*{one}"):
+                TenantSession(connection.engine, tenant=other)
             connection.commit()
     with tenant_session(engine, one) as session:
         for _ in range(2):
-            with pytest.raises(TenantContextError):
-                session.connection(execution_options={OPTION: other})
+            session.connection(execution_options={"tenant": other})
+            assert session.scalars(SEEN).all() == [one]
             session.rollback()
-        session.execute(text("SELECT 1"), execution_options={OPTION: other})
-        assert session.scalars(SEEN).all() == [one]
-        with pytest.raises(TenantContextError):
-            TenantSession(engine.execution_options(**{OPTION: one}), tenant=other)
 
 
 def test_a_block_of_another_tenant_inside_is_refused(engine: Engine, sign_up: SignUp) -> None:
