@@ -363,6 +363,12 @@ def test(context: Context, options: str = "") -> None:
     context.run(f"{sys.executable} -m pytest {options}".rstrip(), pty=sys.stdout.isatty())
 
 
+@command(only="Only defences whose name holds this text.")
+def mutate(context: Context, only: str = "") -> None:
+    """Remove each defence of isolation in a copy of the project, and see a test turn red."""
+    context.run(f"{sys.executable} -m tests.mutations --only {shlex.quote(only)}")
+
+
 @command(output="The file for the figures.", rounds="How often each case is timed.")
 def bench(context: Context, output: str = "bench.json", rounds: str = "7") -> None:
     """Time the commands against their peers, interleaved; write medians and spread as JSON."""

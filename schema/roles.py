@@ -39,8 +39,7 @@ _WITHOUT_BYPASS = (
     "tenant"
 )
 _WITHOUT_READ_ALL = (
-    "app_maintenance reads only what app_owner grants it: GRANT SELECT ON ALL TABLES IN SCHEMA public TO "
-    "app_maintenance, after each migration"
+    "app_maintenance may read nothing here: ask the provider for that membership, or back up with its own snapshots"
 )
 
 

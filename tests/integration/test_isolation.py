@@ -8,13 +8,15 @@ import pytest
 from sqlalchemy import Engine, delete, func, insert, inspect, select, text, update
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from schema.connect import BoundedConnection
+from infra.settings import Role
+from schema.connect import BoundedConnection, connect
 from schema.errors import TenantContextError
 from schema.features import TenantFeature
-from schema.session import tenant_session, tenantless_connection
+from schema.session import tenant_connection, tenant_session, tenantless_connection
 from schema.tenants import Tenant
 from schema.users import User
 from tests.fixtures.database import SignUp
+from tests.fixtures.stack import RunningStack
 
 NO_CONTEXT = r"app\.tenant_id is not set"
 
@@ -197,3 +199,29 @@ def test_plain_sql_moves_updated_at(engine: Engine, tenant: UUID) -> None:
     with tenant_session(engine, tenant) as session:
         session.execute(text("UPDATE tenants SET name = 'Acme & Sons', updated_at = '2000-01-01'"))
         assert session.scalar(select(Tenant.updated_at == func.now()))
+
+
+def test_a_permissive_policy_added_later_widens_nothing(
+    engine: Engine, sign_up: SignUp, admin: BoundedConnection
+) -> None:
+    """A policy that somebody adds by hand, and that lets everybody see all, shows nobody another tenant's rows."""
+    one, _ = sign_up(), sign_up()
+    admin.execute("CREATE POLICY widening ON tenants USING (true)")
+    try:
+        with tenant_connection(engine, one) as connection:
+            assert list(connection.scalars(text("SELECT tenant_id FROM tenants"))) == [one]
+    finally:
+        admin.execute("DROP POLICY widening ON tenants")
+
+
+def test_an_open_cursor_does_not_change_its_tenant(stack: RunningStack, sign_up: SignUp) -> None:
+    """A cursor that was opened for one tenant shows no row of another, whatever is set while it is open."""
+    one, other = sign_up(), sign_up()
+    with connect(stack.url(Role.USER), stack.settings) as user:
+        # In the order of the table, where the other tenant's row comes later, and row by row.
+        user.execute("SET LOCAL enable_indexscan = off; SET LOCAL enable_bitmapscan = off")
+        user.execute(f"SET LOCAL app.tenant_id = '{one}'".encode())
+        user.execute("DECLARE opened CURSOR FOR SELECT tenant_id FROM tenants")
+        assert user.execute("FETCH 1 FROM opened").fetchall() == [(one,)]
+        user.execute(f"SET LOCAL app.tenant_id = '{other}'".encode())
+        assert user.execute("FETCH ALL FROM opened").fetchall() == []

@@ -1,0 +1,1 @@
+"""The defences of isolation, removed one at a time: each removal must turn a test red (`invoke mutate`)."""
