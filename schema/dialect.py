@@ -69,11 +69,15 @@ def _send(connection: Connection[Any] | AsyncConnection[Any], tenant: object) ->
             "A transaction is open already, begun beside SQLAlchemy, and its tenant cannot be known. Commit it or roll "
             "it back before this connection begins one of a tenant."
         )
+    connection.pgconn.send_query(_message(_begin_statement(connection), tenant))
+
+
+@functools.lru_cache(maxsize=1024)
+def _message(begin: str, tenant: object) -> bytes:
     # SET takes no bound parameter, so the text is that of a parsed uuid. CLOSE ALL ends cursors WITH HOLD, which
     # outlive a transaction and would show the next one its rows.
     text = tenant.value if isinstance(tenant, NoTenant) else tenant_id(tenant)
-    message = f"{_begin_statement(connection)};SET LOCAL app.tenant_id='{text}';CLOSE ALL"
-    connection.pgconn.send_query(message.encode())
+    return f"{begin};SET LOCAL app.tenant_id='{text}';CLOSE ALL".encode()
 
 
 def _begin_statement(connection: Connection[Any] | AsyncConnection[Any]) -> str:
