@@ -80,14 +80,17 @@ def test_the_context_is_part_of_begin(single: Engine, tenant: UUID, admin: Bound
     assert row[1].startswith(f"BEGIN;SET LOCAL app.tenant_id='{tenant}'")
 
 
-def test_an_engine_used_without_a_block_is_refused(engine: Engine) -> None:
-    """A transaction with no tenant does not begin, on an empty table or a full one, at the first try or the second."""
-    with engine.connect() as connection:
-        for _ in range(2):
-            with pytest.raises(TenantContextError, match="tenantless_connection"):
-                connection.execute(text("SELECT 1"))
-    with pytest.raises(TenantContextError), engine.begin():
-        pass
+def test_an_engine_used_without_a_block_is_refused(single: Engine, tenant: UUID) -> None:
+    """A transaction with no tenant does not begin, at no try, nor on the connection that has just served a tenant."""
+    for _ in range(2):
+        with single.connect() as connection:
+            for _ in range(2):
+                with pytest.raises(TenantContextError, match="tenantless_connection"):
+                    connection.execute(text("SELECT 1"))
+        with pytest.raises(TenantContextError), single.begin():
+            pass
+        with tenant_connection(single, tenant) as connection:
+            assert seen(connection) == [tenant]
 
 
 def test_autocommit_is_refused(engine: Engine, tenant: UUID, maintenance: BoundedConnection) -> None:
