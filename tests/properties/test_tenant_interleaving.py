@@ -29,7 +29,7 @@ from tests.fixtures.database import MakeEngine, SignUp
 from tests.fixtures.stack import RunningStack
 
 QUICK = settings(max_examples=8, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck))
-LONG = settings(QUICK, max_examples=300, stateful_step_count=60)
+LONG = settings(QUICK, max_examples=60, stateful_step_count=60)
 
 
 class Step(Enum):
