@@ -136,6 +136,8 @@ class EmbeddedBackend:
     def down(self, *, volumes: bool) -> tuple[Operation, ...]:
         """Stop the servers; with `volumes` remove their data, logs and programs as well."""
         stopped = tuple(Operation(Verb.STOP, s.value, "the stack goes down") for s in Service if self._stop(s))
+        for service in Service:  # a command that was killed may have started one and not come to note it
+            process.end_strays(self._directory(service), _STRAY_SECONDS)
         if volumes:
             for folder in (*(self._directory(service).parent for service in Service), self._bin):
                 shutil.rmtree(folder, ignore_errors=True)

@@ -4,14 +4,15 @@ import random
 import signal
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
-from infra.settings import Role
+from infra.settings import BackendChoice, Role
 from infra.spec import Service
-from infra.state import lock_holder
-from tests.fixtures.checkout import Checkout
+from infra.state import lock_holder, state_directory
+from tests.fixtures.checkout import Checkout, copy_project
 from tests.fixtures.world import kill_servers, things_of
 
 SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGKILL]
@@ -94,6 +95,17 @@ def test_a_killed_server_is_started_again(checkout: Checkout) -> None:
     checkout.succeed("up")
     assert checkout.query(Role.OWNER, "SELECT value FROM kept") == [(42,)]
     assert checkout.redis().dbsize() == 20_000
+
+
+@pytest.mark.slow
+def test_down_ends_a_server_that_nobody_noted(tmp_path: Path) -> None:
+    """A process that a killed `up` had started and not noted yet goes with `down`, and not only its folder."""
+    checkout = Checkout(copy_project(tmp_path / "shop"), BackendChoice.EMBEDDED)
+    checkout.succeed("up")
+    for notes in state_directory(checkout.project).glob("*/*.json"):
+        notes.unlink()
+    checkout.succeed("down", "--volumes", "--yes")
+    assert things_of(checkout.project, checkout.backend) == []
 
 
 @pytest.mark.slow
