@@ -67,4 +67,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run what asks for a backend on each that was chosen; one that is not available says so as a skip."""
     if "backend" in metafunc.fixturenames:
         chosen = metafunc.config.getoption("--backend")
-        metafunc.parametrize("backend", [c for c in _BACKENDS if chosen in {"auto", c}], indirect=True, ids=str)
+        backends = [c for c in _BACKENDS if chosen in {"auto", c}]
+        if metafunc.definition.get_closest_marker("one_backend"):
+            backends = sorted(backends, key=lambda c: (LACKS[c]() is not None, c is BackendChoice.DOCKER))[:1]
+        metafunc.parametrize("backend", backends, indirect=True, ids=str)

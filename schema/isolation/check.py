@@ -1,7 +1,7 @@
 """The isolation check: the catalogue of a database held to every rule, then attacks on a clone of its schema."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import psycopg
@@ -18,6 +18,8 @@ from schema.isolation.probe.factories import load_factories
 from schema.isolation.reading import read
 from schema.isolation.rules import RULES
 from schema.shadow import shadow_database
+
+_ON_CLONES = frozenset({"as-declared", "data-statement"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,8 @@ def check(
     """Check the owner's database; nothing in it is changed.
 
     The attacks are made on what the checkout's migrations make in a database of their own, as the application's role
-    (`user`). There are none in production, nor where the owner may not create databases or `user` is not known.
+    (`user`). There are none in production, nor where the owner may not create databases or `user` is not known. That
+    database also tells how PostgreSQL writes down what the models declare, which the owner's is then compared with.
 
     Raises:
         ConfigError: pyproject.toml cannot be read, or names a factory that cannot be imported.
@@ -75,13 +78,13 @@ def check(
         say(f"reading the catalogue of {owner.database}")
         catalogue = _read(connection, owner)
         unprobed = _why_unprobed(connection, user, settings)
-    findings, attacks = [*judge(catalogue, RULES)], 0
+    findings, attacks, rules = [*judge(catalogue, RULES)], 0, len(RULES)
     if user is not None and unprobed is None:
         probed = _probe(owner, user, settings, declared=declared, say=say, checkout=checkout)
-        findings, attacks = [*findings, *probed.findings], probed.attacks
-    sifted = sift(findings, declared.allowed, unjudged=probe.RULES if unprobed else ())
+        findings, attacks, rules = [*findings, *probed.findings], probed.attacks, rules + len(_ON_CLONES)
+    sifted = sift(findings, declared.allowed, unjudged=probe.RULES | _ON_CLONES if unprobed else ())
     tables = len(catalogue.reachable_tables)
-    return Report(str(owner), tables, len(RULES), attacks, unprobed, sifted.findings, sifted.used)
+    return Report(str(owner), tables, rules, attacks, unprobed, sifted.findings, sifted.used)
 
 
 def _read(connection: BoundedConnection, owner: DatabaseUrl) -> Catalogue:
@@ -116,13 +119,18 @@ def _probe(
     say: Callable[[str], None],
     checkout: Path,
 ) -> probe.Probed:
-    from schema import migrate  # Alembic, which the catalogue alone does not need
+    from schema import migrate  # Alembic and SQLAlchemy, which the catalogue alone does not need
+    from schema.engine import owner_engine
+    from schema.isolation.drift import data_statements, drift
 
     factories = load_factories(declared.factories)
     say("making a clone")
     with shadow_database(owner, settings) as clone:
         migrate.upgrade(clone, settings, checkout=checkout)
-        return probe.probe(clone, user.on(clone.database), settings, factories, say)
+        with owner_engine(owner, settings).connect() as here, owner_engine(clone, settings).connect() as there:
+            found = [*drift(here, there), *data_statements(checkout)]
+        probed = probe.probe(clone, user.on(clone.database), settings, factories, say)
+        return replace(probed, findings=(*found, *probed.findings))
 
 
 def _counted(number: int, noun: str) -> str:

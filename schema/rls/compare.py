@@ -24,7 +24,14 @@ class Difference:
             return f"{self.table}: {self._key} is missing"
         if self.wanted is None:
             return f"{self.table}: {self._key} is not declared"
-        return f"{self.table}: {self._key} is {self.former}, declared is {self.wanted}"
+        former, wanted = (" ".join("; ".join(part.create(self.table)).split()) for part in (self.former, self.wanted))
+        return f"{self.table}: {self._key} is `{former}`, declared is `{wanted}`"
+
+    @property
+    def statements(self) -> tuple[str, ...]:
+        """What makes the part as it is declared."""
+        drop = self.former.drop(self.table) if self.former else ()
+        return (*drop, *(self.wanted.create(self.table) if self.wanted else ()))
 
     @property
     def rank(self) -> int:

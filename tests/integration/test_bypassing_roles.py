@@ -21,6 +21,8 @@ from schema.session import tenantless_connection
 from tests.fixtures.database import MakeEngine
 from tests.fixtures.stack import RunningStack
 
+pytestmark = pytest.mark.one_backend
+
 MakeRole = Callable[..., DatabaseUrl]
 
 

@@ -20,6 +20,8 @@ from tests.fixtures.drift import Drift
 from tests.fixtures.stack import RunningStack
 from tests.integration.conftest import Scratch
 
+pytestmark = pytest.mark.one_backend
+
 READER = "current_setting('app.reader', true)"
 
 

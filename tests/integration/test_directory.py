@@ -13,6 +13,8 @@ from schema.connect import BoundedConnection, connect
 from schema.lifecycle import resolve_tenant
 from tests.fixtures.stack import RunningStack
 
+pytestmark = pytest.mark.one_backend
+
 
 @pytest.fixture
 def unique() -> str:

@@ -11,6 +11,8 @@ from schema.rls.alembic_plugin import isolation_differences
 from schema.rls.policy import PREDICATE
 from tests.fixtures.drift import Drift
 
+pytestmark = pytest.mark.one_backend
+
 WEAKER = "CREATE POLICY tenant_restrict ON users AS RESTRICTIVE FOR ALL USING (true) WITH CHECK"
 DAMAGE = {
     "DROP POLICY tenant_permit ON users": "policy tenant_permit is missing",

@@ -17,6 +17,8 @@ from schema.tenancy import is_tenant_table, tenant_foreign_key
 from tests.fixtures.stack import RunningStack
 from tests.integration.conftest import Scratch
 
+pytestmark = pytest.mark.one_backend
+
 FORCED = """
     SELECT relname, relforcerowsecurity FROM pg_class
     WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace AND relname <> 'tenant_directory' ORDER BY 1

@@ -16,6 +16,8 @@ from schema.errors import TenantError
 from tests.fixtures.database import SignUp
 from tests.fixtures.stack import RunningStack
 
+pytestmark = pytest.mark.one_backend
+
 
 def slugs(maintenance: BoundedConnection, tenant: UUID) -> list[tuple[Any, ...]]:
     """Return name, slug and external id of a tenant."""

@@ -12,6 +12,8 @@ from schema.tenants import Tenant
 from tests.fixtures.database import Logged, SignUp
 from tests.fixtures.stack import RunningStack
 
+pytestmark = pytest.mark.one_backend
+
 
 @pytest.fixture
 def maintaining(stack: RunningStack) -> Engine:

@@ -26,6 +26,8 @@ from schema.tenants import Tenant
 from schema.users import User
 from tests.fixtures.database import SignUp
 
+pytestmark = pytest.mark.one_backend
+
 Statements = list[tuple[str, Any]]
 
 

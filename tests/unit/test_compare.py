@@ -27,7 +27,10 @@ def test_each_difference_has_its_cause() -> None:
     wanted: list[Part] = [Grant("app_user", ("SELECT", "INSERT")), ENABLED, FORCED]
     assert [one.cause for one in differences({"users": wanted}, {"users": former})] == [
         "users: FORCE ROW LEVEL SECURITY is missing",
-        f"users: grant to app_user is {former[0]}, declared is {wanted[0]}",
+        (
+            'users: grant to app_user is `GRANT SELECT ON "users" TO "app_user"`,'
+            ' declared is `GRANT SELECT, INSERT ON "users" TO "app_user"`'
+        ),
         "users: grant to public is not declared",
     ]
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -17,6 +18,8 @@ from schema.connect import BoundedConnection, connect
 from schema.errors import IsolationError
 from schema.isolation.check import Report, check
 from tests.fixtures.stack import RunningStack
+
+pytestmark = pytest.mark.one_backend
 
 FACTORY = "tool.groundwork.isolation.factories"
 
@@ -40,14 +43,19 @@ def clones(admin: BoundedConnection) -> set[str]:
     return {name for (name,) in admin.execute("SELECT datname FROM pg_database").fetchall()}
 
 
-def test_the_product_is_isolated(stack: RunningStack, admin: BoundedConnection) -> None:
-    """The migrated database breaks no rule, no attack gets through, and nothing is left of the clone."""
+def test_the_product_is_isolated(isolation: Report) -> None:
+    """The migrated database breaks no rule, and no attack gets through."""
+    assert isolation.findings == ()
+    assert isolation.unprobed is None
+    assert isolation.attacks > 0
+    allowed = {entry.object for entry in isolation.allowed}
+    assert allowed >= {"tenants.uq_tenants_slug", "tenants.uq_tenants_external_id"}
+
+
+def test_a_check_leaves_nothing(stack: RunningStack, admin: BoundedConnection) -> None:
+    """Nothing is left of the clone."""
     before = clones(admin)
-    report = check(stack.url(Role.OWNER), stack.url(Role.USER), stack.settings)
-    assert report.findings == ()
-    assert report.unprobed is None
-    assert report.attacks > 0
-    assert {entry.object for entry in report.allowed} >= {"tenants.uq_tenants_slug", "tenants.uq_tenants_external_id"}
+    check(stack.url(Role.OWNER), stack.url(Role.USER), stack.settings)
     assert clones(admin) == before
 
 
@@ -166,3 +174,37 @@ def test_the_command_ends_with_6(damaged: dict[str, str]) -> None:
     assert any(finding["fix"] in line for line in plain.stdout.splitlines())
     password = damaged["DATABASE_OWNER_URL"].partition("app_owner:")[2].partition("@")[0]
     assert password not in plain.stdout + plain.stderr + programs.stdout
+
+
+@pytest.mark.parametrize(
+    ("damage", "name", "wrong"),
+    [
+        ("ALTER TABLE users DISABLE TRIGGER set_updated_at", "users", "trigger set_updated_at is .*DISABLE"),
+        ("GRANT SELECT ON users TO app_maintenance", "users", "grant to app_maintenance is not declared"),
+        ("ALTER FUNCTION app.set_updated_at() STABLE", "app.set_updated_at()", "not as declared"),
+    ],
+    ids=["a trigger", "a grant", "a function"],
+)
+def test_what_was_changed_by_hand_is_found(
+    damage: str, name: str, wrong: str, stack: RunningStack, clone: DatabaseUrl
+) -> None:
+    """What no rule forbids and no migration made is a finding, whose statements put it right."""
+    with connect(clone, stack.settings, autocommit=True) as owner:
+        owner.execute(damage.encode())
+        [found] = check(clone, stack.url(Role.USER), stack.settings).findings
+        assert (found.rule, found.object) == ("as-declared", name)
+        assert re.search(wrong, found.wrong)
+        if found.object == "users":
+            owner.execute(found.fix.encode())
+            assert check(clone, stack.url(Role.USER), stack.settings).findings == ()
+
+
+def test_a_data_statement_that_touches_no_row_is_found(
+    stack: RunningStack, migrated: DatabaseUrl, checkout: Path
+) -> None:
+    """It is named by file and line, also where it has not run yet, as in a downgrade."""
+    [first] = (checkout / "migrations" / "versions").glob("0001_*.py")
+    head, table, tail = first.read_text().partition('    op.drop_table("users")')
+    first.write_text(f"{head}    op.execute(\"UPDATE tenants SET name = 'x'\")\n{table}{tail}")
+    [found] = check(migrated, stack.url(Role.USER), stack.settings, checkout=checkout).findings
+    assert (found.rule, found.object) == ("data-statement", f"{first.name}:{head.count(chr(10)) + 1}")

@@ -12,6 +12,8 @@ from schema.isolation.probe.factories import Factory, load_factories
 from tests.fixtures.stack import RunningStack
 from tests.integration.isolation.damages import PREDICATE, protected
 
+pytestmark = pytest.mark.one_backend
+
 Attack = Callable[..., Probed]
 
 

@@ -8,6 +8,8 @@ from schema.isolation.rules import RULES
 from tests.integration.isolation.conftest import broken, findings
 from tests.integration.isolation.damages import DAMAGES, HARMLESS, WIDE_DAMAGES
 
+pytestmark = pytest.mark.one_backend
+
 
 def do(connection: BoundedConnection, statements: str) -> None:
     """Do damage in the database that the connection is on."""
