@@ -25,7 +25,7 @@ class Maker:
     shapes: Mapping[str, Shape]
     factories: Mapping[str, Factory]
     _made: dict[tuple[UUID | None, str], Row] = field(default_factory=dict)
-    _mended: dict[str, Row] = field(default_factory=dict)
+    _accepted: dict[str, Row] = field(default_factory=dict)
 
     def tables(self) -> tuple[str, ...]:
         """Return the tables that the application can reach, each behind those that it must reference.
@@ -73,7 +73,7 @@ class Maker:
             except psycopg.Error as error:
                 mending.refused(error)
                 row.update(mending.next())
-        self._mended[table] = mending.values
+        self._accepted[table] = self._checked(table, row)
 
     def compose(self, table: str, tenant: UUID) -> dict[str, Any]:
         """Return the values of a new row of a tenant, for an INSERT.
@@ -86,7 +86,7 @@ class Maker:
         row: dict[str, Any] = {column.name: value for column in needed if (value := made_up(column)) is not None}
         for key in self._needed_keys(table):
             row.update(self._reference(key, tenant, row))
-        row.update(self._mended.get(table, {}))
+        row.update(self._accepted.get(table, {}))
         if table in self.factories:
             row.update(self.factories[table](tenant))
         if "tenant_id" in shape.columns:
@@ -107,6 +107,12 @@ class Maker:
         for key in self.catalogue.foreign_keys:
             if key.table == table and all(name in columns and columns[name].not_null for name in key.columns):
                 yield key
+
+    def _checked(self, table: str, row: Row) -> Row:
+        """Return what the CHECKs of a table have accepted: another value might be refused, and not by a policy."""
+        given = {"tenant_id", *(name for key in self._needed_keys(table) for name in key.columns)}
+        names = {name for check in self.shapes[table].checks.values() for name in check.columns}
+        return {name: row[name] for name in names - given if name in row}
 
     def _whose(self, table: str, tenant: UUID) -> UUID | None:
         return tenant if "tenant_id" in self.shapes[table].columns else None

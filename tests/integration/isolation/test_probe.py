@@ -1,13 +1,14 @@
 """The attacks on a clone, held against damage that is done for real: also such as no catalogue tells of."""
 
 from collections.abc import Callable, Mapping
+from itertools import count
 
 import pytest
 
 from infra.settings import Role
 from infra.urls import DatabaseUrl
 from schema.connect import connect
-from schema.isolation.probe import Probed, probe
+from schema.isolation.probe import Probed, probe, values
 from schema.isolation.probe.factories import Factory, load_factories
 from tests.fixtures.stack import RunningStack
 from tests.integration.isolation.damages import PREDICATE, protected
@@ -194,8 +195,10 @@ COLUMNS = """
 """
 
 
-def test_rows_are_made_up_from_the_catalogue(attack: Attack) -> None:
-    """Built-in types, domains and CHECKs that name what they want need no factory."""
+@pytest.mark.parametrize("number", [1, 70, 980])
+def test_rows_are_made_up_from_the_catalogue(number: int, attack: Attack, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Built-in types, domains and CHECKs that name what they want need no factory, whatever number comes first."""
+    monkeypatch.setattr(values, "_counter", count(number))
     assert attack(DEMANDING + protected("demanding", COLUMNS)).findings == ()
 
 
