@@ -5,7 +5,8 @@ import os
 import shlex
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from infra.readiness import Preparation
     from infra.stack import Stack
     from infra.urls import DatabaseUrl
+    from schema.applying.changing import Manner
+    from schema.applying.run import Step
 
 Command = TypeVar("Command", bound=Callable[..., None])
 Choice = TypeVar("Choice", bound=StrEnum)
@@ -63,8 +66,8 @@ def command(**help_texts: str) -> Callable[[Command], Command]:
             except BrokenPipeError:
                 # Whoever read the output, as `head`, has enough; what is still buffered has nowhere to go.
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            except KeyboardInterrupt:
-                raise Exit("interrupted", 128 + signal.SIGINT) from None
+            except KeyboardInterrupt as stop:
+                raise Exit("interrupted", 128 + (stop.args[0] if stop.args else signal.SIGINT)) from None
 
         made: Any = task(run, help=help_texts)
         return made  # type: ignore[no-any-return]  # a task is called as its function is, which its type does not say
@@ -257,17 +260,74 @@ def generate(_: Context, message: str) -> None:
     print(path.relative_to(CHECKOUT) if path else "nothing changed: the migrations make what the models declare")
 
 
-@command()
-def migrate(_: Context) -> None:
-    """Apply the migrations that are pending."""
+@command(
+    plan="List what would run, and what it drops; change nothing.",
+    sql="Print what would run as a script; change nothing.",
+    i_mean="The database's name, for steps that lose data anywhere but on this checkout's own stack.",
+    accept="A revision whose edited file is taken as it is now.",
+)
+def migrate(_: Context, plan: bool = False, sql: bool = False, i_mean: str = "", accept: str = "") -> None:
+    """Apply the migrations that are pending, each in a transaction of its own."""
     from infra.endpoints import database_url
-    from schema import migrate
 
     settings = Settings.load()
-    done = migrate.upgrade(database_url(settings, Role.OWNER), settings)
-    for step in done.applied:
-        print(f"applied {step.revision} {step.title} ({step.milliseconds:.0f} ms)")
-    print(f"at {done.head}" if done.applied else f"nothing to do: at {done.head}")
+    owner = database_url(settings, Role.OWNER)
+    _say(f"{owner.user} at {owner.host}:{owner.port}, database {owner.database}")
+    with _stoppable():
+        if not (plan or sql or i_mean or accept) and (head := _unchanged(owner, settings)):
+            print(f"nothing to do: at {head}")
+            return
+        from schema.applying import upgrade
+
+        if sql:
+            print(upgrade.script(owner, settings), end="")
+        elif plan:
+            steps = upgrade.plan(owner, settings)
+            if not steps:
+                print("nothing to do")
+            for step in steps:
+                told = ", ".join(step.losses) if step.sql is not None else "what it drops is known when it runs"
+                print(f"{step.file}{f'  ({told})' if told else ''}")
+        else:
+            done = upgrade.upgrade(owner, settings, manner=_manner(settings, "applied", i_mean), accept=accept)
+            print(f"at {done.head}" if done.applied else f"nothing to do: at {done.head}")
+
+
+@command(
+    steps="How many migrations; the newest one by default.",
+    allow_data_loss="Go on where a table with rows or a column with values would be dropped.",
+    i_mean="The database's name, for steps that lose data anywhere but on this checkout's own stack.",
+)
+def rollback(_: Context, steps: str = "1", allow_data_loss: bool = False, i_mean: str = "") -> None:
+    """Take back the last migrations; refuse where that would lose data."""
+    from infra.endpoints import database_url
+
+    settings = Settings.load()
+    owner = database_url(settings, Role.OWNER)
+    _say(f"{owner.user} at {owner.host}:{owner.port}, database {owner.database}")
+    with _stoppable():
+        from schema.applying.rollback import rollback
+
+        count, manner = _number(steps, "--steps"), _manner(settings, "took back", i_mean)
+        rollback(owner, settings, count, manner=manner, allow_data_loss=allow_data_loss)
+
+
+@command(json="Print JSON, for programs.", show="Print this revision's file as it was applied, and nothing else.")
+def history(_: Context, json: bool = False, show: str = "") -> None:
+    """Show which migrations are applied, pending or edited: when, by whom, how long they took."""
+    from infra.endpoints import database_url
+    from schema.applying import history
+
+    settings = Settings.load()
+    owner = database_url(settings, Role.OWNER)
+    if show:
+        sys.stdout.write(history.content(owner, settings, show))
+        return
+    lines = history.history(owner, settings)
+    if json:
+        print(dumps([history.described(line) for line in lines], indent=2, default=str))
+    else:
+        print(*history.shown(lines), sep="\n")
 
 
 @command(
@@ -374,6 +434,42 @@ def bench(context: Context, output: str = "bench.json", rounds: str = "7") -> No
     """Time the commands against their peers, interleaved; write medians and spread as JSON."""
     count = _number(rounds, "--rounds")
     context.run(f"{sys.executable} -m tests.benchmarks --rounds {count} --output {shlex.quote(output)}")
+
+
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """Let SIGTERM end a block as Ctrl-C does, so that psycopg cancels the statement that runs."""
+
+    def stop(number: int, _frame: FrameType | None) -> NoReturn:
+        raise KeyboardInterrupt(number)
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _unchanged(owner: "DatabaseUrl", settings: Settings) -> str | None:
+    from schema.applying.unchanged import head_if_unchanged
+
+    return head_if_unchanged(owner, settings, CHECKOUT)
+
+
+def _manner(settings: Settings, verb: str, i_mean: str) -> "Manner":
+    """Return how migrations are run from here: told as they go, guarded by this checkout's stack."""
+    from infra.endpoints import administrator_url
+    from schema.applying.changing import Manner
+    from schema.applying.guard import Guard
+
+    def finished(step: "Step") -> None:
+        print(f"{verb} {step.revision} {step.title} ({step.milliseconds:.0f} ms)", flush=True)
+
+    try:
+        observers = [administrator_url(settings)]
+    except InfraError:  # nobody may see more than the owner
+        observers = []
+    return Manner(guard=Guard(_project().id, i_mean), observers=tuple(observers), finished=finished, say=_say)
 
 
 def _confirm(question: str) -> None:

@@ -1,4 +1,4 @@
-"""Alembic's environment: on the connection that `schema.migrate` hands in, or as the owner from plain `alembic`."""
+"""Alembic's environment: on the connection that `schema.applying` hands in, or as the owner from plain `alembic`."""
 
 from alembic import context
 from alembic.util import CommandError
@@ -6,6 +6,8 @@ from sqlalchemy import Connection, MetaData
 
 from infra.errors import InfraError
 from infra.settings import FUNCTION_SCHEMA, Role, Settings
+from schema.applying.guard import Guard, Refused, driver_of, guarded
+from schema.applying.recording import ignored, recorder
 from schema.errors import SchemaError
 from schema.rls import alembic_plugin
 
@@ -17,29 +19,56 @@ def run(connection: Connection | None, metadata: MetaData | None) -> None:
     context.configure(
         connection=connection,
         dialect_name="postgresql",
+        # Of the styles of parameters this one does not double a % in the SQL that is printed.
+        dialect_opts={"paramstyle": "named"},
         literal_binds=connection is None,
         target_metadata=metadata,
         version_table_schema=FUNCTION_SCHEMA,
         transaction_per_migration=True,
         compare_server_default=True,
         autogenerate_plugins=PLUGINS,
-        on_version_apply=context.config.attributes.get("on_version_apply"),
+        on_version_apply=recorder(context.config.attributes.get("on_version_apply", ignored)),
     )
     with context.begin_transaction():
         context.run_migrations()
 
 
+def moves() -> bool:
+    """Tell whether the command moves the database: upgrade, downgrade and stamp have a destination."""
+    try:
+        context.get_revision_argument()
+    except KeyError:
+        return False
+    return True
+
+
 def run_as_owner() -> None:
-    """Connect as the owner to the database that the settings or the running stack name."""
-    from infra.endpoints import database_url  # only plain `alembic` looks for the stack
+    """Connect as the owner to the database that the settings or the running stack name.
+
+    What changes the database waits for its turn, and loses data only where it may: `alembic -x i-mean=app …`.
+    """
+    from infra.adoption import project_at  # only plain `alembic` looks for the stack
+    from infra.endpoints import database_url  # as above
+    from infra.settings import CHECKOUT  # as above
     from schema.engine import owner_engine  # as above
-    from schema.models import metadata  # migrating needs no models; plain `alembic check` does
+    from schema.migration_lock import begin_work, migration_lock  # as above
 
     try:
         settings = Settings.load()
-        with owner_engine(database_url(settings, Role.OWNER), settings).connect() as connection:
-            run(connection, metadata)
-    except (InfraError, SchemaError) as error:
+        owner = database_url(settings, Role.OWNER)
+        with owner_engine(owner, settings).connect() as connection:
+            if not moves():
+                from schema.models import metadata  # migrating needs no models; `alembic check` does
+
+                run(connection, metadata)
+                return
+            guard = Guard(project_at(CHECKOUT).id, context.get_x_argument(as_dictionary=True).get("i-mean", ""))
+            rules = guard.rules(driver_of(connection), settings)
+            with migration_lock(owner, settings), guarded(connection, rules):
+                begin_work(driver_of(connection))
+                connection.rollback()  # Alembic is to begin its own transactions
+                run(connection, None)
+    except (InfraError, SchemaError, Refused) as error:
         raise CommandError(str(error)) from error
 
 

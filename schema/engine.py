@@ -134,7 +134,10 @@ def _log_events(engine: Engine, url: DatabaseUrl, settings: Settings, level: str
 
     @event.listens_for(engine, "invalidate")
     def invalidated(_connection: Any, _record: Any, error: BaseException | None) -> None:
-        log.warning("database connection lost", cause=type(error).__name__ if error else "invalidated by the program")
+        if not isinstance(error, KeyboardInterrupt):  # an interrupted program lost nothing: it stops
+            log.warning(
+                "database connection lost", cause=type(error).__name__ if error else "invalidated by the program"
+            )
 
 
 def _explain_disconnects(engine: Engine, url: DatabaseUrl) -> None:

@@ -4,6 +4,7 @@
     ├── DatabaseUnavailable     4   no usable connection: server away, or it refuses this role or database
     ├── RightsError             4   roles or rights are not what they should be and cannot be made so
     ├── MigrationError          5   a migration cannot be written, found or applied
+    │   └── MigrationInterrupted    130 or 143   a signal ended it
     ├── TenancyError            6   a model declares what would not keep tenants apart
     ├── IsolationError          6   tenants are not, or not provably, kept apart
     ├── RoleBypassesIsolation   6   the application's role could read past row level security
@@ -44,6 +45,14 @@ class MigrationError(SchemaError):
     """A migration cannot be written, found or applied."""
 
     exit_code = 5
+
+
+class MigrationInterrupted(MigrationError):
+    """A run of migrations was ended by a signal; the message says what state it left."""
+
+    def __init__(self, message: str, signal_number: int) -> None:
+        super().__init__(message)
+        self.exit_code = 128 + signal_number
 
 
 class TenancyError(SchemaError):

@@ -1,12 +1,10 @@
-"""Write migrations from the models, and apply them."""
+"""Write migrations from the models."""
 
 import re
 import subprocess
 import sys
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from time import monotonic
 from typing import Any, cast
 
 from alembic import command
@@ -16,54 +14,14 @@ from sqlalchemy import Connection, MetaData
 
 from infra.settings import CHECKOUT, Settings
 from infra.urls import DatabaseUrl
+from schema.applying.run import Run
 from schema.engine import owner_engine
 from schema.errors import MigrationError
-from schema.migration_lock import migration_lock
-from schema.revisions import Migrations, applied, explained
+from schema.revisions import Migrations, explained
 from schema.shadow import shadow_database
 
 TITLE_LENGTH = 100
 """Longest title in characters; with indentation and quotes it fits the line of a docstring."""
-
-
-@dataclass(frozen=True, slots=True)
-class Applied:
-    """A migration that was applied: its revision, its title, and how long it took."""
-
-    revision: str
-    title: str
-    milliseconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class Upgraded:
-    """What an upgrade applied, in order, and the revision the database is at now (None: there are no migrations)."""
-
-    applied: tuple[Applied, ...]
-    head: str | None
-
-
-def upgrade(owner: DatabaseUrl, settings: Settings, *, checkout: Path = CHECKOUT) -> Upgraded:
-    """Apply what is pending, each migration in a transaction of its own, one process at a time.
-
-    Raises:
-        DatabaseUnavailable: the server is away, goes away, or refuses the owner.
-        MigrationError: the migrations cannot be read, do not fit the database, or one fails. Those before it stay
-            applied; of the failing one nothing does but what an autocommit block of its own has committed.
-    """
-    migrations = Migrations.load(checkout)
-    with migration_lock(owner, settings), owner_engine(owner, settings).connect() as connection:
-        return Upgraded(_apply(migrations, connection), migrations.head)
-
-
-def current(owner: DatabaseUrl, settings: Settings) -> tuple[str, ...]:
-    """Return the revisions the database is at: none, one, or several where its history branched.
-
-    Raises:
-        DatabaseUnavailable: the server is away or refuses the owner.
-    """
-    with owner_engine(owner, settings).connect() as connection:
-        return applied(connection)
 
 
 def generate(
@@ -88,34 +46,9 @@ def generate(
     return path
 
 
-def _apply(migrations: Migrations, connection: Connection) -> tuple[Applied, ...]:
-    if not migrations.pending(connection):
-        return ()
-    done: list[Applied] = []
-    started = monotonic()
-
-    def note(*, step: Any, **_: Any) -> None:
-        nonlocal started
-        title = (step.up_revision.doc or "").partition("\n")[0].rstrip(".")
-        done.append(Applied(step.up_revision_id, title, (monotonic() - started) * 1000))
-        started = monotonic()
-
-    migrations.config.attributes.update(connection=connection, on_version_apply=note)
-    with explained(lambda reason: _failure(migrations, connection, reason)):
-        command.upgrade(migrations.config, "head")
-    return tuple(done)
-
-
-def _failure(migrations: Migrations, connection: Connection, reason: str) -> str:
-    # The database is asked, because a migration can fail at its very end, when it is committed.
-    connection.rollback()
-    failed = migrations.pending(connection)[0]
-    at = ", ".join(applied(connection)) or "no revision"
-    database = connection.engine.url.database
-    return (
-        f"{Path(failed.path).name} failed in database {database!r} and was rolled back: {reason}. "
-        f"The database is at {at}. Correct the migration and run the command again."
-    )
+def _apply(migrations: Migrations, connection: Connection) -> None:
+    """Make a shadow database what the migrations make; it is nobody's, so no rule guards it."""
+    Run(migrations, connection, migrations.pending(())).execute(lambda: command.upgrade(migrations.config, "head"))
 
 
 def _title(message: str) -> str:

@@ -1,15 +1,17 @@
 """The migrations of a checkout, and where a database stands among them."""
 
 from argparse import Namespace
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psycopg
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import Script, ScriptDirectory
+from psycopg.sql import SQL, Identifier
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
@@ -21,6 +23,7 @@ from schema.errors import MigrationError, SchemaError
 class Migrations:
     """A checkout's migrations: readable, numbered once each, ending in one head."""
 
+    checkout: Path
     config: Config
     scripts: ScriptDirectory
     head: str | None
@@ -41,7 +44,7 @@ class Migrations:
         with explained(lambda reason: f"The migrations of {checkout} cannot be read: {reason}"):
             scripts = ScriptDirectory.from_config(config)
             _refuse_doubles(Path(scripts.versions))
-            return cls(config, scripts, _single_head(scripts))
+            return cls(checkout, config, scripts, _single_head(scripts))
 
     @property
     def next_revision(self) -> str:
@@ -49,22 +52,30 @@ class Migrations:
         numbers = [int(script.revision) for script in self.scripts.walk_revisions() if script.revision.isdigit()]
         return f"{max(numbers, default=0) + 1:04d}"
 
-    def pending(self, connection: Connection) -> list[Script]:
-        """Return what the database lacks, the next one first.
+    @property
+    def folder(self) -> Path:
+        """The folder that a new migration is written to."""
+        return Path(self.scripts.versions)
 
-        Raises:
-            MigrationError: the database is at a revision that is not among these.
-        """
-        at = applied(connection)
-        known = {script.revision for script in self.scripts.walk_revisions()}
-        if unknown := set(at) - known:
-            url = connection.engine.url
-            raise MigrationError(
-                f"Database {url.database!r} at {url.host}:{url.port} is at revision {min(unknown)!r}, which "
-                f"{self.scripts.versions} does not hold. Check out the branch that has it, and migrate from there."
-            )
-        steps = self.scripts.iterate_revisions("heads", at or "base")
-        return [step for step in steps if step.revision not in at][::-1]
+    @property
+    def in_order(self) -> list[Script]:
+        """Every migration, each behind those that it follows."""
+        return list(self.scripts.walk_revisions())[::-1]
+
+    def path_of(self, name: str) -> Path:
+        """Return where a migration's file is, as seen from the checkout where it is inside."""
+        path = self.folder / name
+        return path.relative_to(self.checkout) if path.is_relative_to(self.checkout) else path
+
+    def up_to(self, revisions: Iterable[str]) -> list[Script]:
+        """Return these migrations and all that they follow, in the order of application."""
+        upper = tuple(revisions)
+        return list(self.scripts.iterate_revisions(upper, "base"))[::-1] if upper else []
+
+    def pending(self, at: Sequence[str]) -> list[Script]:
+        """Return what a database lacks that is at these revisions, the next one first."""
+        done = self.up_to(at)
+        return [script for script in self.in_order if script not in done]
 
 
 def applied(connection: Connection) -> tuple[str, ...]:
@@ -74,6 +85,17 @@ def applied(connection: Connection) -> tuple[str, ...]:
     # Alembic takes a connection that is in a transaction for one whose transactions are not its own.
     connection.rollback()
     return heads
+
+
+def applied_revisions(connection: "psycopg.Connection[Any]") -> tuple[str, ...]:
+    """Return the same by a connection of psycopg in autocommit."""
+    try:
+        rows = connection.execute(
+            SQL("SELECT version_num FROM {}").format(Identifier(FUNCTION_SCHEMA, "alembic_version"))
+        ).fetchall()
+    except psycopg.errors.UndefinedTable:
+        return ()
+    return tuple(revision for (revision,) in rows)
 
 
 @contextmanager
@@ -87,10 +109,11 @@ def explained(message: Callable[[str], str]) -> Iterator[None]:
     except SchemaError:
         raise
     except Exception as error:
-        raise MigrationError(message(_reason(error))) from error
+        raise MigrationError(message(reason_of(error))) from error
 
 
-def _reason(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
+    """Return what an exception says, in one line: of the server's its own words, without the statement."""
     original = error.orig if isinstance(error, DBAPIError) else error
     if isinstance(original, psycopg.Error) and original.sqlstate:
         return f"{original.diag.message_primary} (SQLSTATE {original.sqlstate})"
@@ -117,3 +140,8 @@ def _single_head(scripts: ScriptDirectory) -> str | None:
             f"The migrations end in {files}. Let one follow the other, or join them: alembic merge heads."
         )
     return heads[0] if heads else None
+
+
+def title_of(script: Script) -> str:
+    """Return the first line of a migration's docstring, without its full stop."""
+    return (script.doc or "").partition("\n")[0].rstrip(".")

@@ -119,14 +119,17 @@ def _probe(
     say: Callable[[str], None],
     checkout: Path,
 ) -> probe.Probed:
-    from schema import migrate  # Alembic and SQLAlchemy, which the catalogue alone does not need
+    # Alembic and SQLAlchemy, which the catalogue alone does not need
+    from schema.applying.changing import Manner
+    from schema.applying.guard import Guard
+    from schema.applying.upgrade import upgrade
     from schema.engine import owner_engine
     from schema.isolation.drift import data_statements, drift
 
     factories = load_factories(declared.factories)
     say("making a clone")
     with shadow_database(owner, settings) as clone:
-        migrate.upgrade(clone, settings, checkout=checkout)
+        upgrade(clone, settings, checkout=checkout, manner=Manner(guard=Guard(i_mean=clone.database)))
         with owner_engine(owner, settings).connect() as here, owner_engine(clone, settings).connect() as there:
             found = [*drift(here, there), *data_statements(checkout)]
         probed = probe.probe(clone, user.on(clone.database), settings, factories, say)

@@ -17,6 +17,7 @@ from infra.endpoints import admin_url, role_url
 from infra.settings import BackendChoice, Role, Settings
 from infra.urls import DatabaseUrl
 from schema import migrate
+from schema.applying.upgrade import upgrade
 from schema.base import Base
 from schema.connect import BoundedConnection, connect
 from schema.functions import new_id
@@ -120,7 +121,7 @@ def make_tables(undo: ExitStack) -> Tables:
     settings = checkout.settings
     owner = role_url(settings, ports, Role.OWNER)
     migrate.generate(owner, settings, "bench", checkout=checkout.folder, metadata=Measured.metadata)
-    migrate.upgrade(owner, settings, checkout=checkout.folder)
+    upgrade(owner, settings, checkout=checkout.folder)
     with connect(admin_url(settings, ports).on(owner.database), settings, autocommit=True) as admin:
         _fill(admin, int(os.environ.get(ROWS, "200000")))
         customer, invoice = _some_rows(admin)

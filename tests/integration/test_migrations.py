@@ -5,11 +5,9 @@ from datetime import timedelta
 from time import monotonic
 
 import pytest
-from sqlalchemy import text
 
 from infra.settings import Role
-from schema import migrate
-from schema.engine import owner_engine
+from schema.applying.upgrade import Upgraded
 from schema.errors import MigrationError
 from schema.migration_lock import migration_lock
 from schema.models import metadata
@@ -27,16 +25,17 @@ def test_an_upgrade_from_empty_applies_everything_once(scratch: Scratch) -> None
     assert first.applied[0].title == "Create tenants, users and tenant features"
     assert (first.head, scratch.at) == (HEAD, (HEAD,))
     assert scratch.names("relation") >= set(metadata.tables)
-    assert scratch.upgrade() == migrate.Upgraded((), HEAD)
+    assert scratch.upgrade() == Upgraded((), HEAD)
     assert scratch.objects == made
 
 
-def test_taking_everything_back_leaves_alembics_table_alone(scratch: Scratch) -> None:
+def test_taking_everything_back_leaves_alembics_table_and_the_ledger(scratch: Scratch) -> None:
     """The downgrades undo all that the upgrades did, and the upgrades then make the same again."""
     scratch.upgrade()
     made = scratch.objects
     scratch.downgrade("base")
-    assert {name for _, name, *_ in scratch.objects if "alembic_version" not in name} == set()
+    left = [name for _, name, *_ in scratch.objects if "alembic_version" not in name and "migration_ledger" not in name]
+    assert left == []
     assert scratch.at == ()
     scratch.upgrade()
     assert scratch.objects == made
@@ -91,26 +90,3 @@ def test_the_migration_lock_is_a_databases_own(scratch: Scratch, stack: RunningS
         migration_lock(stack.url(Role.OWNER), stack.settings, MOMENT),
     ):
         pass
-
-
-def test_a_database_that_is_ahead_is_left_alone(scratch: Scratch) -> None:
-    """A revision that this checkout does not hold is named, with the way out."""
-    scratch.upgrade()
-    scratch.connection.execute("UPDATE app.alembic_version SET version_num = '7777'")
-    before = scratch.objects
-    with pytest.raises(MigrationError, match=r"is at revision '7777', which .* Check out the branch that has it"):
-        scratch.upgrade()
-    assert scratch.objects == before
-
-
-def test_a_migration_gives_up_on_a_table_that_is_held(scratch: Scratch) -> None:
-    """It has a lock timeout, because whatever queries the table queues behind a migration that waits."""
-    scratch.upgrade()
-    with owner_engine(scratch.url, scratch.settings).connect() as connection:
-        assert connection.scalar(text("SHOW lock_timeout")) == "5s"
-    scratch.write("op.execute(\"SET LOCAL lock_timeout = '50ms'\")\n    op.drop_table('users')")
-    with scratch.connection.transaction():
-        scratch.connection.execute("LOCK TABLE users IN ACCESS SHARE MODE")
-        with pytest.raises(MigrationError, match=r"^9999_by_hand\.py .* lock timeout \(SQLSTATE 55P03\)"):
-            scratch.upgrade()
-    assert scratch.upgrade().head == "9999"

@@ -138,6 +138,7 @@ def test_the_application_has_exactly_its_rights_on_the_tables(admin: BoundedConn
         "CREATE DATABASE notes",
         "CREATE ROLE notes",
         "SELECT * FROM app.alembic_version",
+        "SELECT * FROM app.migration_ledger",
         "TRUNCATE users",
         "ALTER TABLE users DISABLE ROW LEVEL SECURITY",
         "ALTER TABLE users NO FORCE ROW LEVEL SECURITY",

@@ -44,9 +44,9 @@ def named(constraint: Any) -> str:
 
 
 def test_the_database_holds_the_declared_tables(inspector: Inspector) -> None:
-    """There is no table but the models' and Alembic's own, which lies in schema app."""
+    """There is no table but the models', and in schema app Alembic's own and the ledger of migrations."""
     assert sorted(inspector.get_table_names()) == sorted(metadata.tables)
-    assert inspector.get_table_names("app") == ["alembic_version"]
+    assert sorted(inspector.get_table_names("app")) == ["alembic_version", "migration_ledger"]
 
 
 @pytest.mark.parametrize("table", TABLES)
@@ -79,7 +79,7 @@ def test_the_keys_are_the_declared_ones(table: Table, inspector: Inspector) -> N
 
 
 def test_every_table_carries_the_mixin(owner: BoundedConnection) -> None:
-    """Each table but Alembic's begins with exactly the mixin's columns; only tenants makes its own tenant_id."""
+    """Each table but the migrations' own begins with just the mixin's columns; only tenants makes its own tenant_id."""
     found = owner.execute("""
         SELECT c.oid::regclass::text, attname, format_type(atttypid, atttypmod), attnotnull,
                pg_get_expr(adbin, adrelid)
@@ -87,7 +87,9 @@ def test_every_table_carries_the_mixin(owner: BoundedConnection) -> None:
         JOIN pg_attribute ON attrelid = c.oid AND attnum BETWEEN 1 AND 3
         LEFT JOIN pg_attrdef ON adrelid = c.oid AND adnum = attnum
         WHERE relkind IN ('r', 'p') AND relnamespace IN ('public'::regnamespace, 'app'::regnamespace)
-          AND c.oid NOT IN ('app.alembic_version'::regclass, 'tenant_directory'::regclass)
+          AND c.oid NOT IN (
+            'app.alembic_version'::regclass, 'app.migration_ledger'::regclass, 'tenant_directory'::regclass
+          )
         ORDER BY 1, attnum
     """).fetchall()
     assert found == [

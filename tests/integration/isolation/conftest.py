@@ -9,7 +9,9 @@ from psycopg.sql import SQL, Identifier
 
 from infra.settings import CHECKOUT, Role
 from infra.urls import DatabaseUrl
-from schema import migrate
+from schema.applying.changing import Manner
+from schema.applying.guard import Guard
+from schema.applying.upgrade import upgrade
 from schema.connect import BoundedConnection, connect
 from schema.isolation.declarations import Declarations, sift
 from schema.isolation.finding import Finding, judge
@@ -36,7 +38,7 @@ def findings(connection: BoundedConnection) -> tuple[Finding, ...]:
 @contextmanager
 def _migrated(stack: RunningStack) -> Iterator[DatabaseUrl]:
     with shadow_database(stack.url(Role.OWNER), stack.settings) as url:
-        migrate.upgrade(url, stack.settings)
+        upgrade(url, stack.settings, manner=Manner(guard=Guard(stack.project.id)))
         yield url
 
 

@@ -1,0 +1,149 @@
+"""Which statements of SQL take data away. Pure text; standard library only.
+
+Read is what PostgreSQL's lexer distinguishes (PostgreSQL manual, 4.1): comments, constants and quoted names, so that a
+word inside one of them is never taken for a command. The body of a DO block is a constant too, and is searched for the
+words alone, because what it runs may be put together there.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import pairwise
+
+
+class Kind(StrEnum):
+    """What a statement does to data."""
+
+    DROP_TABLE = "drops table"
+    DROP_COLUMN = "drops column"
+    TRUNCATE = "truncates"
+    DELETE = "deletes from"
+    OTHER = "may drop data:"
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """One thing that is taken away; names are as the statement writes them."""
+
+    kind: Kind
+    table: str
+    column: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.table}{'.' if self.column else ''}{self.column}"
+
+
+_TOKEN = re.compile(
+    r"""
+      (?P<skip>   --[^\n]* | /\*.*?\*/ | \s+ )
+    | (?P<body>   \$(?P<tag>\w*)\$.*?\$(?P=tag)\$ )
+    | (?P<string> [eE]'(?:[^'\\]|\\.|'')*' | '(?:[^']|'')*' )
+    | (?P<name>   "(?:[^"]|"")*" | [^\W\d][\w$]* )
+    | (?P<mark>   . )
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+_CONSTANT = re.compile(r"[eE]'(?:[^'\\]|\\.|'')*'?|'(?:[^']|'')*'?|\$(\w*)\$.*?(?:\$\1\$|\Z)", re.DOTALL)
+_IN_A_BODY = re.compile(
+    r"\b(DROP\s+(?:TABLE|COLUMN|SCHEMA|OWNED)|TRUNCATE|DELETE\s+FROM|ALTER\s+TABLE[^;]*?\bDROP\b)", re.IGNORECASE
+)
+# With CASCADE these take columns along (PostgreSQL manual, 5.15).
+_CASCADING = {"TYPE", "DOMAIN", "EXTENSION", "FUNCTION", "COLLATION"}
+
+
+def losses(sql: str) -> tuple[Loss, ...]:
+    """Return what the statements in `sql` take away: tables, columns and rows; in their order."""
+    return tuple(loss for words in _statements(sql) for loss in _of(words))
+
+
+def without_constants(sql: str) -> str:
+    """Return a statement in one line and without its constants, which may be secrets, also where it was cut short."""
+    return " ".join(_CONSTANT.sub("'…'", sql).split())
+
+
+def _statements(sql: str) -> Iterator[list[str]]:
+    words: list[str] = []
+    for token in _TOKEN.finditer(sql):
+        if token["mark"] == ";":
+            yield words
+            words = []
+        elif not token["skip"]:
+            words.append(token[0])
+    yield words
+
+
+def _of(words: Sequence[str]) -> Iterator[Loss]:
+    upper = [word.upper() for word in words]
+    match upper[:2]:
+        case ["DROP", "TABLE"]:
+            yield from (Loss(Kind.DROP_TABLE, name) for name in _names(words[2:]))
+        case ["DROP", "SCHEMA" | "OWNED"]:
+            yield Loss(Kind.OTHER, " ".join(words))
+        case ["DROP", kind] if kind in _CASCADING and "CASCADE" in upper:
+            yield Loss(Kind.OTHER, " ".join(words))
+        case ["ALTER", "TABLE"]:
+            yield from _altered(words[2:])
+        case ["TRUNCATE", *_]:
+            yield from (Loss(Kind.TRUNCATE, name) for name in _names(_without(words, "TRUNCATE", "TABLE")))
+        case ["DO", *_]:
+            found = {match.upper() for word in words for match in _IN_A_BODY.findall(word)}
+            yield from (Loss(Kind.OTHER, f"a DO block with {' '.join(match.split())}") for match in sorted(found))
+        case ["CREATE" | "GRANT" | "REVOKE" | "COMMENT", *_]:
+            pass  # what a function or a trigger will do is not done now
+        case _:
+            yield from _deleted(words, upper)
+
+
+def _altered(words: Sequence[str]) -> Iterator[Loss]:
+    rest = _without(words, "IF", "EXISTS", "ONLY")
+    table, length = _name(rest)
+    for action in _split(rest[length:]):
+        upper = [word.upper() for word in action[:3]]
+        if upper[:1] == ["DROP"] and upper[1:2] not in ([], ["CONSTRAINT"]):
+            column = _without(action[1:], "COLUMN", "IF", "EXISTS")
+            yield Loss(Kind.DROP_COLUMN, table, column[0])
+
+
+def _deleted(words: Sequence[str], upper: Sequence[str]) -> Iterator[Loss]:
+    pairs = list(pairwise(upper))
+    deleting = {("DELETE", "FROM")} | ({("MERGE", "INTO")} if ("THEN", "DELETE") in pairs else set())
+    for number, pair in enumerate(pairs):
+        if pair in deleting:
+            yield Loss(Kind.DELETE, _name(_without(words[number + 2 :], "ONLY"))[0])
+
+
+def _names(words: Sequence[str]) -> Iterator[str]:
+    for part in _split(_without(words, "IF", "EXISTS", "ONLY")):
+        if rest := _without(part, "ONLY"):
+            yield _name(rest)[0]
+
+
+def _name(words: Sequence[str]) -> tuple[str, int]:
+    """Return the dotted name that begins here, and how many words it is."""
+    length = 1
+    while words[length : length + 1] == ["."]:
+        length += 2
+    return "".join(words[:length]), length
+
+
+def _split(words: Sequence[str]) -> Iterator[list[str]]:
+    part: list[str] = []
+    depth = 0
+    for word in words:
+        depth += (word == "(") - (word == ")")
+        if word == "," and depth == 0:
+            yield part
+            part = []
+        else:
+            part.append(word)
+    yield part
+
+
+def _without(words: Sequence[str], *leading: str) -> list[str]:
+    """Drop these words where they lead, each in its turn."""
+    rest = list(words)
+    for word in leading:
+        if rest and rest[0].upper() == word:
+            del rest[0]
+    return rest

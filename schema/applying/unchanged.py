@@ -1,0 +1,71 @@
+"""Answer "nothing to do" without Alembic, SQLAlchemy or the models: by what has not changed.
+
+What Alembic would do follows from two things: the code (the migrations, env.py, pyproject.toml that says where they
+are, and package `schema`, which runs them and judges their files) and the rows of its version table. A run that ended
+well leaves a digest of all that code in the ledger, at the row of the head that it reached. Where the database's
+version table holds one row, that row's ledger entry carries a digest, and the code of now has the same, the last run
+would be repeated on the same input: it would find nothing to do.
+
+Nothing can slip past, because anything else is left to Alembic: a file added, edited, renamed or removed (the digest
+covers names and bytes), other code, several rows or none, a version row that was set by hand or by `alembic stamp` or
+by a restore (its entry has no digest, or one that was true of that very state), a downgrade (its row goes), no ledger.
+The database is the only witness; nothing is kept beside it that could be of another database.
+"""
+
+import hashlib
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+from psycopg.sql import SQL, Identifier
+
+from infra.settings import FUNCTION_SCHEMA, Settings
+from infra.urls import DatabaseUrl
+from schema.applying.ledger import TABLE
+from schema.connect import connect
+
+_PACKAGE = Path(__file__).resolve().parents[1]
+_WHERE_IT_IS = SQL("SELECT version_num, code FROM {} LEFT JOIN {} ON revision = version_num").format(
+    Identifier(FUNCTION_SCHEMA, "alembic_version"), TABLE
+)
+
+
+def code_of(checkout: Path) -> str:
+    """Return the digest of everything that decides what a migration run does."""
+    pyproject = checkout / "pyproject.toml"
+    whole = hashlib.sha256(pyproject.read_bytes())
+    for folder in (_PACKAGE, *_migrations(pyproject)):
+        for file in _files(folder):
+            content = file.read_bytes()
+            whole.update(f"{file.relative_to(folder).as_posix()}\0{len(content)}\0".encode())
+            whole.update(content)
+    return whole.hexdigest()
+
+
+def head_if_unchanged(owner: DatabaseUrl, settings: Settings, checkout: Path) -> str | None:
+    """Return the revision that the database is at where there is provably nothing to do; None where it must be seen.
+
+    Raises:
+        DatabaseUnavailable: the server is away or refuses the owner.
+    """
+    with connect(owner, settings, autocommit=True) as connection:
+        try:
+            rows = connection.execute(_WHERE_IT_IS).fetchall()
+        except psycopg.errors.UndefinedTable:
+            return None
+    match rows:
+        case [(str(revision), str(code))] if code == code_of(checkout):
+            return revision
+        case _:
+            return None
+
+
+def _migrations(pyproject: Path) -> Iterator[Path]:
+    told = tomllib.loads(pyproject.read_text(encoding="utf-8")).get("tool", {}).get("alembic", {})
+    for location in (told.get("script_location", ""), *told.get("version_locations", ())):
+        yield Path(location.replace("%(here)s", str(pyproject.parent)))
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(file for file in folder.rglob("*") if file.is_file() and "__pycache__" not in file.parts)

@@ -1,0 +1,66 @@
+"""Destructive steps on databases that are not this checkout's own."""
+
+from dataclasses import replace
+
+import pytest
+
+from infra.settings import AppEnv, SslMode
+from schema.applying.guard import Guard
+from schema.applying.upgrade import upgrade
+from schema.errors import MigrationError
+from tests.fixtures.checkout import Checkout
+from tests.integration.conftest import HEAD, Scratch
+
+DESTRUCTIVE = [
+    "op.drop_column('users', 'email')",
+    "op.execute('TRUNCATE users')",
+    "op.get_bind().exec_driver_sql('DROP TABLE users')",
+]
+
+
+@pytest.mark.parametrize("step", DESTRUCTIVE, ids=["column", "truncate", "table with a live connection"])
+def test_another_server_loses_nothing_unasked(scratch: Scratch, step: str) -> None:
+    """On a server that is not this checkout's stack a destructive step needs the database's name."""
+    foreign = Guard("another-stack-0000")
+    scratch.upgrade(guard=foreign)
+    before = scratch.objects
+    scratch.write(step)
+    with pytest.raises(MigrationError, match=rf"9999_by_hand\.py.*{scratch.stack_id}.*--i-mean={scratch.url.database}"):
+        scratch.upgrade(guard=foreign)
+    with pytest.raises(MigrationError, match="--i-mean=app names another database"):
+        scratch.upgrade(guard=replace(foreign, i_mean="app"))
+    assert (scratch.at, scratch.objects) == ((HEAD,), before)
+    scratch.upgrade(guard=replace(foreign, i_mean=scratch.url.database))
+    assert scratch.at == ("9999",)
+
+
+def test_production_loses_nothing_unasked(scratch: Scratch) -> None:
+    """In production this holds on one's own stack as well, and for a way back that would lose nothing."""
+    production = replace(scratch.settings, app_env=AppEnv.PRODUCTION, database_sslmode=SslMode.PREFER)
+    scratch.write("op.execute('CREATE TABLE notes ()')", "op.drop_table('notes')")
+    scratch.upgrade()
+    before = scratch.objects
+    with pytest.raises(MigrationError, match=r"it drops table notes, and this is production \(APP_ENV\)"):
+        replace(scratch, settings=production).rollback()
+    assert (scratch.at, scratch.objects) == (("9999",), before)
+
+
+def test_nothing_is_applied_before_a_refusal(scratch: Scratch) -> None:
+    """Where the last of several is destructive, the harmless ones before it wait with it."""
+    scratch.write("op.execute('DROP TABLE users')")
+    with pytest.raises(MigrationError, match=r"9999_by_hand\.py: it drops table users"):
+        upgrade(scratch.url, scratch.settings, checkout=scratch.checkout)
+    assert scratch.at == ()
+
+
+def test_the_target_is_printed_before_anything_else(commands: Checkout, scratch: Scratch) -> None:
+    """Whoever migrates reads first where, and never a password; a destructive plan says so and changes nothing."""
+    scratch.write("op.drop_column('users', 'email')")
+    done = commands.invoke("migrate")
+    assert done.returncode == 5
+    where = f"app_owner at 127.0.0.1:{scratch.url.port}, database {scratch.url.database}"
+    assert done.stderr.splitlines()[0] == where
+    assert len(done.stderr.splitlines()) == 2
+    assert "drops column users.email" in commands.succeed("migrate", "--plan").stdout
+    assert scratch.url.password.reveal() not in "".join(commands.said)
+    assert scratch.at == ()
