@@ -181,8 +181,8 @@ class EmbeddedBackend:
         ROOT_STATE.mkdir(parents=True, exist_ok=True)
         ROOT_STATE.chmod(0o755)
         if not self._bin.exists():
-            _make_folder(self._bin)
             undo.callback(shutil.rmtree, self._bin, ignore_errors=True)
+            _make_folder(self._bin)
         place(installed, self._bin)
 
     def _launches(self, spec: StackSpec, programs: Programs) -> tuple[Launch, ...]:
@@ -213,9 +213,10 @@ class EmbeddedBackend:
         return next((found for pid in pids if pid and (found := process.find(pid, directory))), None)
 
     def _initialise(self, spec: StackSpec, launch: Launch, programs: Programs, undo: ExitStack) -> None:
+        # How to take a step back comes first: an interrupt may fall between any two lines.
+        undo.callback(shutil.rmtree, launch.directory.parent, ignore_errors=True)
         _make_folder(launch.directory.parent)
         process.end_strays(launch.directory, _STRAY_SECONDS)
-        undo.callback(shutil.rmtree, launch.directory.parent, ignore_errors=True)
         if launch.service is Service.POSTGRES:
             _make_folder(self._templates)
             postgres.initialise(spec.postgres, programs.postgres, launch.directory, self._templates, self._account)
