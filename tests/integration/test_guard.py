@@ -1,5 +1,7 @@
 """Destructive steps on databases that are not this checkout's own."""
 
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -63,4 +65,27 @@ def test_the_target_is_printed_before_anything_else(commands: Checkout, scratch:
     assert len(done.stderr.splitlines()) == 2
     assert "drops column users.email" in commands.succeed("migrate", "--plan").stdout
     assert scratch.url.password.reveal() not in "".join(commands.said)
+    assert scratch.at == ()
+
+
+def test_plain_alembic_is_guarded_as_well(commands: Checkout, scratch: Scratch) -> None:
+    """On a server that is not this checkout's stack `alembic downgrade` drops nothing, unless the database is named."""
+
+    def alembic(*words: str) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            [sys.executable, "-m", "alembic", *words],
+            cwd=commands.path,
+            env=commands._environment(),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    scratch.upgrade()
+    before = scratch.objects
+    refused = alembic("downgrade", "base")
+    assert refused.returncode != 0
+    assert f"--i-mean={scratch.url.database}" in refused.stdout + refused.stderr
+    assert (scratch.at, scratch.objects) == ((HEAD,), before)
+    assert alembic("-x", f"i-mean={scratch.url.database}", "downgrade", "base").returncode == 0
     assert scratch.at == ()

@@ -108,3 +108,35 @@ def test_rounds_of_two_of_which_one_is_killed(commands: Checkout, scratch: Scrat
         assert survivor.returncode == 0, out + err
         assert_whole(scratch)
         scratch.rollback(len(CHAIN), allow_data_loss=True)
+
+
+@pytest.mark.slow
+def test_what_goes_wrong_is_said_and_put_right(commands: Checkout, scratch: Scratch) -> None:
+    """A failed index, an edited file and an unknown revision each end `migrate` with 5; put right, it ends with 0."""
+    scratch.upgrade()
+    first, _ = scratch.sign_up("a"), scratch.sign_up("b")
+    path = scratch.write("create_index('ix_users_email', 'users', ['email'], unique=True)")
+
+    def refused() -> str:
+        done = commands.invoke("migrate")
+        assert (done.returncode, "Traceback" in done.stderr, len(done.stderr.splitlines())) == (5, False, 2)
+        return done.stderr
+
+    assert "could not create unique index" in refused()
+    assert number(scratch, INVALID) == 1
+    with scratch.connection.transaction():
+        scratch.connection.execute("SELECT set_config('app.tenant_id', %s, true)", [str(first)])
+        scratch.connection.execute("UPDATE users SET email = 'other@example.com'")
+    commands.succeed("migrate")
+    assert number(scratch, INVALID) == 0
+    applied = path.read_text()
+    path.write_text(f"{applied}# edited\n")
+    assert path.name in refused()
+    path.unlink()
+    assert "'9999'" in refused()
+    assert scratch.at == ("9999",)
+    path.write_text(commands.succeed("history", "--show", "9999").stdout)
+    assert path.read_text() == applied
+    assert commands.succeed("migrate").stdout == "nothing to do: at 9999\n"
+    commands.succeed("rollback")
+    assert scratch.at == (HEAD,)

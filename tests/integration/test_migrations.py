@@ -8,8 +8,9 @@ import pytest
 
 from infra.settings import Role
 from schema.applying.upgrade import Upgraded
+from schema.connect import connect
 from schema.errors import MigrationError
-from schema.migration_lock import migration_lock
+from schema.migration_lock import begin_work, migration_lock
 from schema.models import metadata
 from tests.fixtures.stack import RunningStack
 from tests.integration.conftest import HEAD, Scratch
@@ -80,6 +81,17 @@ def test_who_holds_the_migration_lock_is_named(scratch: Scratch) -> None:
             pass
     assert monotonic() - started < 3
     with migration_lock(scratch.url, scratch.settings, MOMENT):
+        pass
+
+
+def test_what_a_killed_process_left_running_is_waited_for(scratch: Scratch) -> None:
+    """A process that is gone has left its turn; while its session still runs a statement, nobody else begins."""
+    with connect(scratch.url, scratch.settings, autocommit=True) as running:
+        begin_work(running)
+        named = f"server process {running.info.backend_pid},"
+        with pytest.raises(MigrationError, match=named), migration_lock(scratch.url, scratch.settings, MOMENT):
+            pass
+    with migration_lock(scratch.url, scratch.settings):
         pass
 
 
