@@ -8,10 +8,9 @@ from infra.errors import InfraError
 from infra.settings import FUNCTION_SCHEMA, Role, Settings
 from schema.applying.guard import Guard, Refused, driver_of, guarded
 from schema.applying.recording import ignored, recorder
+from schema.autogenerate.plugin import PLUGINS
+from schema.autogenerate.rendering import render_item
 from schema.errors import SchemaError
-from schema.rls import alembic_plugin
-
-PLUGINS = ("alembic.autogenerate.*", "alembic.ext.checkconstraint_byname", alembic_plugin.NAME)
 
 
 def run(connection: Connection | None, metadata: MetaData | None) -> None:
@@ -27,6 +26,7 @@ def run(connection: Connection | None, metadata: MetaData | None) -> None:
         transaction_per_migration=True,
         compare_server_default=True,
         autogenerate_plugins=PLUGINS,
+        render_item=render_item,
         on_version_apply=recorder(context.config.attributes.get("on_version_apply", ignored)),
     )
     with context.begin_transaction():

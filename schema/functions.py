@@ -17,11 +17,12 @@ class Function:
     signature: str
     create: str
     rights: tuple[str, ...] = ()
+    kind: str = "FUNCTION"
 
     @property
     def drop(self) -> str:
         """Return the statement that removes it."""
-        return f"DROP FUNCTION {self.signature}"
+        return f"DROP {self.kind} {self.signature}"
 
 
 # RFC 9562, 5.7: 48 bits of milliseconds, version, rand_a, variant, rand_b. By 6.2 method 3, rand_a holds the fraction

@@ -22,7 +22,7 @@ from alembic.util import DispatchPriority, PriorityDispatchResult
 from sqlalchemy import Connection, Table
 
 from schema.functions import FUNCTIONS
-from schema.rls.catalog import as_written, read_functions, read_tables
+from schema.rls.catalog import as_written, read_functions, read_tables, read_undeclared
 from schema.rls.compare import Difference, State, differences
 from schema.rls.declared import declared_parts, definitions
 from schema.rls.ops import AddTenantForeignKey, DropTenantForeignKey, LiteralSql
@@ -56,6 +56,7 @@ def compare(context: AutogenContext, upgrade_ops: UpgradeOps) -> PriorityDispatc
         *_removed(found),
         *_in_place(upgrade_ops.ops, context.table_key_to_table, actual, forced),
         *_added(found),
+        *(LiteralSql((one.drop,), (one.create, *one.rights)) for one in read_undeclared(connection, FUNCTIONS)),
     ]
     return PriorityDispatchResult.CONTINUE
 

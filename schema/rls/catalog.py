@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
+from infra.settings import FUNCTION_SCHEMA
 from schema.functions import Function
 from schema.rls.policy import ENABLED, FORCED, TABLE, Grant, Part, Policy, Trigger, create_all, isolation, quoted
 
@@ -43,8 +44,21 @@ _FUNCTIONS = """
     FROM unnest(CAST(:signatures AS text[])) AS signature
 """
 
+_UNDECLARED = """
+    SELECT p.oid::regprocedure::text, prokind::text, pg_get_functiondef(p.oid), proacl IS NOT NULL,
+           ARRAY(SELECT coalesce(rolname, '') FROM aclexplode(proacl) LEFT JOIN pg_roles r ON r.oid = grantee
+                 WHERE grantee <> proowner ORDER BY 1)
+    FROM pg_proc p WHERE pronamespace = to_regnamespace(:schema) AND prokind IN ('f', 'p')
+      AND p.oid <> ALL (ARRAY(SELECT to_regprocedure(signature) FROM unnest(CAST(:signatures AS text[])) signature
+                              WHERE to_regprocedure(signature) IS NOT NULL)::oid[])
+      AND NOT EXISTS (SELECT FROM pg_depend WHERE objid = p.oid AND deptype = 'e' AND classid = 'pg_proc'::regclass)
+    ORDER BY p.oid DESC
+"""
+
+_KINDS = {"f": "FUNCTION", "p": "PROCEDURE"}
 _ORDER = ("SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER")
-_PROBE = "groundwork_probe"
+PROBE = "groundwork_probe"
+"""The schema in which declarations are made for a moment."""
 _EVERY = "every tenant table"
 
 
@@ -69,6 +83,26 @@ def read_functions(connection: Connection, functions: Iterable[Function]) -> dic
     return {row.signature: row.pg_get_functiondef for row in _ask(connection, _FUNCTIONS, signatures=signatures)}
 
 
+def read_undeclared(connection: Connection, functions: Iterable[Function]) -> list[Function]:
+    """Return the functions of the product's schema that are not among those declared, the newest first."""
+    signatures = [function.signature for function in functions]
+    found = _ask(connection, _UNDECLARED, schema=FUNCTION_SCHEMA, signatures=signatures)
+    return [
+        Function(
+            signature,
+            definition.rstrip(),
+            tuple(_callers(_KINDS[kind], signature, roles)) if granted else (),
+            _KINDS[kind],
+        )
+        for signature, kind, definition, granted, roles in found
+    ]
+
+
+def _callers(kind: str, signature: str, roles: Sequence[str]) -> Iterator[str]:
+    yield f"REVOKE EXECUTE ON {kind} {signature} FROM PUBLIC"
+    yield from (f"GRANT EXECUTE ON {kind} {signature} TO {quoted(role) if role else 'PUBLIC'}" for role in roles)
+
+
 def as_written(
     connection: Connection,
     functions: Sequence[Function],
@@ -90,9 +124,9 @@ def as_written(
         *create_all(isolation(), _EVERY),
         *(statement for table, parts in tables.items() for statement in create_all(parts, table)),
     ]
-    with _throw_away_schema(connection):
+    with throw_away_schema(connection):
         run_script(connection, script)
-        written = read_tables(connection, _PROBE)
+        written = read_tables(connection, PROBE)
         made = read_functions(connection, functions)
     return made, {table: (*written[_EVERY], *written.get(table, ())) for table in tables}
 
@@ -103,11 +137,12 @@ def run_script(connection: Connection, statements: Sequence[str]) -> None:
 
 
 @contextmanager
-def _throw_away_schema(connection: Connection) -> Iterator[None]:
+def throw_away_schema(connection: Connection) -> Iterator[None]:
+    """Give a block an empty schema that names are looked up in first; all that the block does is taken back."""
     with connection.begin_nested() as savepoint:
         # A function may name tables that its own migration makes.
-        settings = f"SET LOCAL search_path = {_PROBE}, public; SET LOCAL check_function_bodies = off"
-        run_script(connection, [f"CREATE SCHEMA {_PROBE}", settings])
+        settings = f"SET LOCAL search_path = {PROBE}, public; SET LOCAL check_function_bodies = off"
+        run_script(connection, [f"CREATE SCHEMA {PROBE}", settings])
         yield
         savepoint.rollback()
 

@@ -1,6 +1,7 @@
 """Alembic operations for isolation; a migration carries them as literal statements."""
 
 from collections.abc import Iterator, Sequence
+from textwrap import wrap
 from typing import Any
 
 from alembic.autogenerate import renderers
@@ -11,13 +12,21 @@ from sqlalchemy.sql.compiler import BIND_PARAMS, BIND_PARAMS_ESC
 
 from schema.rls.policy import FORCED
 
+_COMMENT = 110
+"""Longest comment in characters; with indentation and sign it fits a line."""
+
 
 class LiteralSql(MigrateOperation):
-    """Statements that a migration carries as they are, and those that undo them."""
+    """Statements that a migration carries as they are, and those that undo them.
 
-    def __init__(self, upgrade: Sequence[str], downgrade: Sequence[str]) -> None:
+    `note` stands above them as a comment; `drops` names what of the data they take away, where they do.
+    """
+
+    def __init__(self, upgrade: Sequence[str], downgrade: Sequence[str], *, note: str = "", drops: str = "") -> None:
         self.upgrade = tuple(upgrade)
         self.downgrade = tuple(downgrade)
+        self.note = note
+        self.drops = drops
 
     def reverse(self) -> "LiteralSql":
         """Return the operation that undoes this one."""
@@ -26,6 +35,10 @@ class LiteralSql(MigrateOperation):
     def to_diff_tuple(self) -> tuple[Any, ...]:
         """Return the statements as `alembic check` shows them."""
         return ("execute", *self.upgrade)
+
+
+class CommittedSql(LiteralSql):
+    """Statements that are committed one by one, before all else of their migration: what follows needs them so."""
 
 
 class AddTenantForeignKey(MigrateOperation):
@@ -68,7 +81,15 @@ class DropTenantForeignKey(MigrateOperation):
 @renderers.dispatch_for(LiteralSql)
 def render_sql(_context: AutogenContext, operation: LiteralSql) -> list[str]:
     """Render one `op.execute` a statement, each line of it a string: the migration's indentation stays out of it."""
-    return [_execute(statement) for statement in operation.upgrade]
+    note = [f"# {line}" for line in wrap(operation.note, _COMMENT)] if operation.upgrade else []
+    return [*note, *(_execute(statement) for statement in operation.upgrade)]
+
+
+@renderers.dispatch_for(CommittedSql)
+def render_committed(_context: AutogenContext, operation: CommittedSql) -> str:
+    """Render the statements in an autocommit block."""
+    block = "".join(f"\n        {_execute(statement)}" for statement in operation.upgrade)
+    return f"with op.get_context().autocommit_block():{block}"
 
 
 @renderers.dispatch_for(AddTenantForeignKey)

@@ -97,6 +97,23 @@ def test_a_changed_function_is_made_again(change: str, drift: Drift) -> None:
     assert drift.objects == damaged
 
 
+def test_a_function_that_is_not_declared_goes(drift: Drift) -> None:
+    """Behind all that could call it, and a downgrade brings it back with who may call it."""
+    sound = drift.objects
+    drift.execute(
+        "CREATE FUNCTION app.extra(n int DEFAULT 7) RETURNS int LANGUAGE sql AS 'SELECT n'",
+        "REVOKE EXECUTE ON FUNCTION app.extra FROM PUBLIC",
+        "GRANT EXECUTE ON FUNCTION app.extra TO app_user",
+        "CREATE POLICY extra ON users AS RESTRICTIVE USING (app.extra() > 0)",
+    )
+    damaged = drift.objects
+    script = drift.generate()
+    drift.upgrade(script)
+    assert drift.objects == sound
+    drift.downgrade(script)
+    assert drift.objects == damaged
+
+
 def test_a_dropped_table_comes_back_isolated(drift: Drift, declared: MetaData) -> None:
     """The downgrade makes the table as it was, with whatever isolated it, by hand or declared."""
     drift.execute(

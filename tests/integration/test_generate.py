@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 from uuid import UUID, uuid4
 
 from psycopg.sql import SQL, Identifier
-from sqlalchemy import BigInteger, Column, MetaData, Text, false, select
+from sqlalchemy import BigInteger, Boolean, Column, MetaData, Text, false, select
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from infra.settings import Role
@@ -105,7 +105,7 @@ def test_a_new_model_becomes_an_isolated_table(
 
 def test_a_written_migration_stands_on_its_own(scratch: Scratch, declared: MetaData) -> None:
     """It holds literals and imports no model: the models change, and it still makes the same."""
-    declared.tables["users"].append_column(Column("active", BigInteger(), server_default=false()))
+    declared.tables["users"].append_column(Column("active", Boolean(), server_default=false()))
     path = scratch.generate('Say "active"', declared)
     assert path is not None
     written = path.read_text()

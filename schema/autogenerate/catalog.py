@@ -1,0 +1,161 @@
+"""What a schema holds, as its catalogue has it."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from schema.autogenerate.objects import Column, Constraint, Contents, Index, Key, Object, Part, View
+from schema.autogenerate.objects import Sequence as SequenceObject
+from schema.rls.catalog import read_tables
+from schema.rls.policy import Policy, Trigger
+
+# One question for each kind, whatever the number of tables. What belongs to an extension is the extension's.
+_OWN = (
+    "NOT EXISTS (SELECT FROM pg_depend e WHERE e.objid = c.oid AND e.classid = 'pg_class'::regclass AND deptype = 'e')"
+)
+_RIGHTS = """
+    ARRAY(SELECT coalesce(rolname, 'public') || ' ' || privilege_type
+          FROM aclexplode(relacl) LEFT JOIN pg_roles r ON r.oid = grantee WHERE grantee <> relowner ORDER BY 1)
+"""
+# The default of a column that owns the sequence is part of its type: serial (PostgreSQL manual, 8.1.4).
+_COLUMNS = """
+    SELECT relname, attname, format_type(atttypid, atttypmod),
+           CASE WHEN attgenerated = '' AND NOT EXISTS (
+               SELECT FROM pg_depend o JOIN pg_depend u ON u.refobjid = o.objid AND u.refclassid = o.classid
+               WHERE o.deptype = 'a' AND o.classid = 'pg_class'::regclass AND o.refobjid = attrelid
+                 AND o.refobjsubid = attnum AND u.classid = 'pg_attrdef'::regclass AND u.objid = d.oid
+           ) THEN pg_get_expr(adbin, adrelid) END,
+           CASE WHEN attgenerated <> '' THEN pg_get_expr(adbin, adrelid) END,
+           CASE WHEN attcollation <> typcollation THEN collname END,
+           CASE attidentity WHEN 'a' THEN 'ALWAYS' WHEN 'd' THEN 'BY DEFAULT' ELSE '' END, NOT attnotnull
+    FROM pg_attribute JOIN pg_class c ON c.oid = attrelid JOIN pg_type t ON t.oid = atttypid
+    LEFT JOIN pg_attrdef d ON adrelid = attrelid AND adnum = attnum
+    LEFT JOIN pg_collation l ON l.oid = attcollation
+    WHERE relkind IN ('r', 'p') AND relnamespace = to_regnamespace(:schema) AND attnum > 0 AND NOT attisdropped
+"""
+# One that is not valid yet is what it will be once it is.
+_CONSTRAINTS = """
+    SELECT relname, conname, contype::text, regexp_replace(pg_get_constraintdef(o.oid, true), ' NOT VALID$', '')
+    FROM pg_constraint o JOIN pg_class c ON c.oid = conrelid
+    WHERE relnamespace = to_regnamespace(:schema) AND contype IN ('c', 'u', 'p', 'f', 'x') ORDER BY o.oid
+"""
+_INDEXES = """
+    SELECT c.relname, i.relname, pg_get_indexdef(i.oid, 0, true),
+           indpred IS NULL AND indexprs IS NULL AND amname = 'btree' AND indnatts = indnkeyatts AND i.reloptions IS NULL
+           AND NOT indnullsnotdistinct AND indoption::text !~ '[1-9]'
+           AND NOT EXISTS (SELECT FROM unnest(indclass) k JOIN pg_opclass p ON p.oid = k WHERE NOT opcdefault)
+    FROM pg_index JOIN pg_class i ON i.oid = indexrelid JOIN pg_class c ON c.oid = indrelid
+    JOIN pg_am a ON a.oid = i.relam
+    WHERE i.relnamespace = to_regnamespace(:schema) AND c.relkind IN ('r', 'p')
+      AND NOT EXISTS (SELECT FROM pg_constraint WHERE conindid = i.oid AND contype IN ('p', 'u', 'x')) ORDER BY i.oid
+"""
+_VIEWS = """
+    SELECT relname, pg_get_viewdef(c.oid, true), relkind = 'm', coalesce(reloptions, '{}'), <rights>
+    FROM pg_class c WHERE relkind IN ('v', 'm') AND relnamespace = to_regnamespace(:schema) AND <own> ORDER BY c.oid
+"""
+_SEQUENCES = """
+    SELECT relname, format_type(seqtypid, NULL), seqstart, seqincrement, seqmin, seqmax, seqcache, seqcycle, <rights>
+    FROM pg_sequence JOIN pg_class c ON c.oid = seqrelid
+    WHERE relnamespace = to_regnamespace(:schema) AND <own> AND NOT EXISTS (
+        SELECT FROM pg_depend o WHERE o.objid = c.oid AND o.classid = 'pg_class'::regclass AND deptype IN ('a', 'i')
+          AND refclassid = 'pg_class'::regclass
+    ) ORDER BY c.oid
+"""
+_VIEWS, _SEQUENCES = (one.replace("<own>", _OWN).replace("<rights>", _RIGHTS) for one in (_VIEWS, _SEQUENCES))
+_ENUMS = """
+    SELECT typname, array_agg(enumlabel::text ORDER BY enumsortorder) FROM pg_enum JOIN pg_type t ON t.oid = enumtypid
+    WHERE typnamespace = to_regnamespace(:schema)
+      AND NOT EXISTS (SELECT FROM pg_depend e WHERE e.objid = t.oid AND deptype = 'e') GROUP BY 1 ORDER BY 1
+"""
+# What names a column or a type in an expression, and what a view selects, as views may of views.
+_DEPENDENTS = """
+    WITH RECURSIVE target AS (
+        SELECT 'pg_class'::regclass::oid AS class, attrelid AS object, attnum::int AS part
+        FROM unnest(CAST(:tables AS text[]), CAST(:columns AS text[])) AS w(t, c)
+        JOIN pg_attribute ON attrelid = to_regclass(quote_ident(t)) AND attname = c
+        UNION ALL
+        SELECT 'pg_class'::regclass::oid, to_regclass(quote_ident(v)), 0 FROM unnest(CAST(:views AS text[])) AS v
+        UNION ALL
+        SELECT 'pg_type'::regclass::oid, unnest(ARRAY[t.oid, typarray]), 0
+        FROM unnest(CAST(:types AS text[])) AS w JOIN pg_type t ON t.oid = to_regtype(quote_ident(w))
+    ), hit AS (
+        SELECT classid, objid FROM pg_depend JOIN target ON refclassid = class AND refobjid = object
+        AND (part = 0 OR refobjsubid = part) AND deptype IN ('n', 'a')
+    ), view AS (
+        SELECT ev_class AS oid FROM hit JOIN pg_rewrite r ON classid = 'pg_rewrite'::regclass AND objid = r.oid
+        UNION
+        SELECT ev_class FROM view JOIN pg_depend ON refclassid = 'pg_class'::regclass AND refobjid = view.oid
+        JOIN pg_rewrite r ON classid = 'pg_rewrite'::regclass AND objid = r.oid
+    )
+    SELECT 'view', '', relname FROM view JOIN pg_class USING (oid) WHERE relkind IN ('v', 'm')
+    UNION
+    SELECT 'constraint', relname, conname FROM hit
+    JOIN pg_constraint o ON classid = 'pg_constraint'::regclass AND objid = o.oid JOIN pg_class c ON c.oid = conrelid
+    UNION
+    SELECT 'index', c.relname, i.relname FROM hit JOIN pg_index ON classid = 'pg_class'::regclass AND objid = indexrelid
+    JOIN pg_class i ON i.oid = indexrelid JOIN pg_class c ON c.oid = indrelid
+    UNION
+    SELECT 'policy', relname, polname FROM hit JOIN pg_policy p ON classid = 'pg_policy'::regclass AND objid = p.oid
+    JOIN pg_class c ON c.oid = polrelid
+    UNION
+    SELECT 'trigger', relname, tgname FROM hit JOIN pg_trigger g ON classid = 'pg_trigger'::regclass AND objid = g.oid
+    JOIN pg_class c ON c.oid = tgrelid WHERE NOT tgisinternal
+"""
+
+
+def read_contents(connection: Connection, schema: str = "public") -> Contents:
+    """Return what a schema holds; nothing is locked but the catalogue's rows are read."""
+    objects: list[Object] = [
+        *(_sequence(*row) for row in _ask(connection, _SEQUENCES, schema=schema)),
+        *(Constraint(*row) for row in _ask(connection, _CONSTRAINTS, schema=schema)),
+        *(Index(*row) for row in _ask(connection, _INDEXES, schema=schema)),
+        *(_view(*row) for row in _ask(connection, _VIEWS, schema=schema)),
+    ]
+    return Contents(
+        {(table, name): Column(*rest) for table, name, *rest in _ask(connection, _COLUMNS, schema=schema)},
+        {found.key: found for found in objects},
+        {name: tuple(labels) for name, labels in _ask(connection, _ENUMS, schema=schema)},
+    )
+
+
+def read_dependents(
+    connection: Connection,
+    contents: Contents,
+    *,
+    columns: Iterable[tuple[str, str]] = (),
+    types: Iterable[str] = (),
+    views: Iterable[str] = (),
+) -> tuple[Object, ...]:
+    """Return what stands in the way of changing columns, types or views of schema public, in its order of making."""
+    wanted = list(columns)
+    tables, names = [table for table, _ in wanted], [name for _, name in wanted]
+    rows = _ask(connection, _DEPENDENTS, tables=tables, columns=names, types=list(types), views=list(views))
+    keys: set[Key] = {(kind, table, name) for kind, table, name in rows}
+    found = [one for key, one in contents.objects.items() if key in keys]
+    if any(kind in {"policy", "trigger"} for kind, *_ in keys):
+        found += [part for part in _parts(connection) if part.key in keys]
+    return tuple(sorted(found, key=lambda one: one.rank))
+
+
+def _parts(connection: Connection) -> list[Part]:
+    every = ((table, part) for table, parts in read_tables(connection).items() for part in parts)
+    return [Part(table, part) for table, part in every if isinstance(part, Policy | Trigger)]
+
+
+def _sequence(*row: Any) -> SequenceObject:
+    *options, rights = row
+    name, kind, start, increment, least, greatest, cache, cycle = options
+    return SequenceObject(name, kind, start, increment, least, greatest, cache, cycle, _pairs(rights))
+
+
+def _view(name: str, definition: str, materialized: bool, options: Sequence[str], rights: Sequence[str]) -> View:
+    return View(name, definition, materialized, tuple(sorted(options)), _pairs(rights))
+
+
+def _pairs(rights: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    return tuple((role, right) for role, _, right in (one.rpartition(" ") for one in rights))
+
+
+def _ask(connection: Connection, question: str, **parameters: Any) -> Sequence[Any]:
+    return connection.execute(text(question), parameters).all()

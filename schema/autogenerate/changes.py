@@ -1,0 +1,137 @@
+"""Declared against actual contents of a schema, and the statements between them. Pure; standard library only."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from schema.autogenerate.objects import Column, literal
+from schema.rls.policy import quoted
+
+FORMER = "groundwork_former"
+"""The name of an enum type while it is being replaced."""
+
+Place = tuple[str, str]
+"""A table and a column of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Statements:
+    """Statements of a migration, and those that undo them; `note` is said above them, `drops` names what is lost."""
+
+    upgrade: tuple[str, ...]
+    downgrade: tuple[str, ...]
+    note: str = ""
+    drops: str = ""
+
+
+def added_labels(former: Sequence[str], wanted: Sequence[str]) -> list[tuple[str, str]] | None:
+    """Return the labels that are only to be added, each with the place that ALTER TYPE … ADD VALUE wants.
+
+    None where a label goes or moves: then the type is made anew.
+    """
+    if [label for label in wanted if label in former] != list(former):
+        return None
+    added, before = [], ""
+    for number, label in enumerate(wanted):
+        if label not in former:
+            after = f" AFTER {literal(before)}" if before else ""
+            following = next((one for one in wanted[number:] if one in former), None)
+            place = "" if following is None else after or f" BEFORE {literal(following)}"
+            added.append((label, place))
+        before = label
+    return added
+
+
+def replaced_enum(
+    name: str, labels: Sequence[str], columns: Sequence[tuple[Place, Column, str | None]]
+) -> Iterator[str]:
+    """Yield the statements that make an enum type anew with other labels; columns come with the default to set.
+
+    A row that holds a label which is no longer there stops them (PostgreSQL manual, 8.7: labels cannot be removed).
+    """
+    yield f"ALTER TYPE {quoted(name)} RENAME TO {FORMER}"
+    yield create_enum(name, labels)
+    for (table, column), found, default in columns:
+        if found.default is not None:
+            yield f"{_alter(table, column)} DROP DEFAULT"
+        text = "text[]" if found.type.endswith("[]") else "text"
+        yield f"{_alter(table, column)} TYPE {found.type} USING {quoted(column)}::{text}::{found.type}"
+        if default is not None:
+            yield f"{_alter(table, column)} SET DEFAULT {default}"
+    yield f"DROP TYPE {FORMER}"
+
+
+def create_enum(name: str, labels: Sequence[str]) -> str:
+    """Return the statement that makes an enum type."""
+    return f"CREATE TYPE {quoted(name)} AS ENUM ({', '.join(map(literal, labels))})"
+
+
+def default_change(place: Place, former: Column, wanted: Column) -> Statements:
+    """Return what changes a column's default."""
+    return Statements(_set_default(place, wanted), _set_default(place, former))
+
+
+def identity_change(place: Place, former: Column, wanted: Column) -> Statements:
+    """Return what makes a column an identity column, or one no longer."""
+    return Statements(_identified(place, former, wanted), _identified(place, wanted, former))
+
+
+def _identified(place: Place, former: Column, wanted: Column) -> tuple[str, ...]:
+    if not wanted.identity:
+        return (f"{_alter(*place)} DROP IDENTITY", *(_set_default(place, wanted) if wanted.default else ()))
+    gone = (f"{_alter(*place)} DROP DEFAULT",) if former.default else ()
+    return (*gone, f"{_alter(*place)} ADD GENERATED {wanted.identity} AS IDENTITY")
+
+
+def type_change(place: Place, former: Column, wanted: Column, using: str, back: str) -> Statements:
+    """Return what changes a column's type, and with it the default; `using` and `back` convert what is there."""
+    return Statements(_retyped(place, former, wanted, using), _retyped(place, wanted, former, back))
+
+
+def generated_change(place: Place, former: Column, wanted: Column) -> tuple[Statements, ...]:
+    """Return what changes how a column is generated: one change in place, or what goes first and what comes last.
+
+    Only leaving it as it is can be said of a column that is there (PostgreSQL 16 manual, ALTER TABLE, DROP
+    EXPRESSION), so any other change drops it and adds it again.
+    """
+    if wanted.generated is None and wanted.declaration == former.declaration:
+        kept = (f"{_alter(*place)} DROP EXPRESSION", *(_set_default(place, wanted) if wanted.default else ()))
+        return (Statements(kept, (_dropped(place), _added(place, former))),)
+    computed = former.generated is not None
+    what = "computed anew for every row" if computed else "what it holds is lost"
+    note = f"{'.'.join(place)} cannot be changed in place: it is dropped and added again, and {what}."
+    drops = "" if computed else f"column {'.'.join(place)}"
+    return (
+        Statements((_dropped(place),), (_added(place, former),), note, drops),
+        Statements((_added(place, wanted),), (_dropped(place),)),
+    )
+
+
+def _dropped(place: Place) -> str:
+    return f"ALTER TABLE {quoted(place[0])} DROP COLUMN {quoted(place[1])}"
+
+
+def _added(place: Place, column: Column) -> str:
+    table, name = place
+    generated = "" if column.generated is None else f" GENERATED ALWAYS AS ({column.generated}) STORED"
+    default = "" if column.default is None else f" DEFAULT {column.default}"
+    null = "" if column.nullable else " NOT NULL"
+    return f"ALTER TABLE {quoted(table)} ADD COLUMN {quoted(name)} {column.declaration}{generated}{default}{null}"
+
+
+def _retyped(place: Place, former: Column, wanted: Column, using: str) -> tuple[str, ...]:
+    table, column = place
+    converted = f" USING {using}" if using else ""
+    return (
+        *((f"{_alter(table, column)} DROP DEFAULT",) if former.default is not None else ()),
+        f"{_alter(table, column)} TYPE {wanted.declaration}{converted}",
+        *(_set_default(place, wanted) if wanted.default is not None else ()),
+    )
+
+
+def _set_default(place: Place, column: Column) -> tuple[str, ...]:
+    action = "DROP DEFAULT" if column.default is None else f"SET DEFAULT {column.default}"
+    return (f"{_alter(*place)} {action}",)
+
+
+def _alter(table: str, column: str) -> str:
+    return f"ALTER TABLE {quoted(table)} ALTER COLUMN {quoted(column)}"

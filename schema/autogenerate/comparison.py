@@ -1,0 +1,217 @@
+"""The operations between what is and what is declared, in the order in which they can be run."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from alembic.operations.ops import (
+    CreateIndexOp,
+    CreateTableOp,
+    DropConstraintOp,
+    DropIndexOp,
+    MigrateOperation,
+    ModifyTableOps,
+)
+from sqlalchemy import Connection, Table
+
+from schema.autogenerate.casts import conversion, refuse_conversion
+from schema.autogenerate.catalog import read_dependents
+from schema.autogenerate.changes import (
+    Place,
+    Statements,
+    added_labels,
+    create_enum,
+    default_change,
+    generated_change,
+    identity_change,
+    replaced_enum,
+    type_change,
+)
+from schema.autogenerate.objects import Column, Contents, Key, Object, literal
+from schema.autogenerate.objects import Sequence as SequenceObject
+from schema.rls.ops import CommittedSql, LiteralSql
+from schema.rls.policy import quoted
+
+
+class Comparison:
+    """What differs between the actual and the declared contents of schema public.
+
+    What goes is removed before anything else is changed, and what comes is made behind it. What only stands in the
+    way of a change goes and comes back as it was. A downgrade is the mirror image.
+    """
+
+    def __init__(self, connection: Connection, actual: Contents, wanted: Contents) -> None:
+        self._connection = connection
+        self._actual = actual
+        self._wanted = wanted
+        self._gone: dict[Key, Object] = {}
+        self._made: dict[Key, Object] = {}
+        self._readded: list[LiteralSql] = []
+
+    def around(self, operations: Iterable[MigrateOperation], tables: dict[str, Table]) -> list[MigrateOperation]:
+        """Return Alembic's operations among those that it does not know."""
+        self._collect_changed()
+        first, middle, last = [*self._new()], [*self._in_place()], [*self._no_longer()]
+        kept = [*self._kept(operations, tables)]
+        gone = _in_order(self._gone, self._actual)[::-1]
+        made = _in_order(self._made, self._wanted)
+        return [
+            *first,
+            *(LiteralSql(one.drop(), one.create()) for one in gone),
+            *middle,
+            *kept,
+            *self._readded,
+            *(LiteralSql(one.create(), one.drop()) for one in made),
+            *last,
+        ]
+
+    def _collect_changed(self) -> None:
+        """Note the objects that are changed, and the views that come or go; the rest of those is Alembic's."""
+        for kind in ("constraint", "index", "view"):
+            actual, wanted = self._actual.of(kind), self._wanted.of(kind)
+            for key in {**actual, **wanted}:
+                former, now = actual.get(key), wanted.get(key)
+                both = former is not None and now is not None
+                if former != now and (both or kind == "view"):
+                    self._replace(key, former, now)
+        changed = [name for kind, _, name in self._gone if kind == "view"]
+        if changed:
+            self._step_aside(views=changed, all_of_them=False)
+
+    def _replace(self, key: Key, former: Object | None, now: Object | None) -> None:
+        if former is not None:
+            self._gone.setdefault(key, former)
+        if now is not None:
+            self._made.setdefault(key, now)
+
+    def _step_aside(
+        self,
+        *,
+        columns: Iterable[Place] = (),
+        types: Iterable[str] = (),
+        views: Iterable[str] = (),
+        all_of_them: bool = True,
+    ) -> None:
+        """Let what names columns, types or views go before they change, and come back behind them as it was.
+
+        PostgreSQL makes the constraints and indexes of a column that changes its type anew by itself.
+        """
+        for one in read_dependents(self._connection, self._actual, columns=columns, types=types, views=views):
+            if one.key not in self._gone and (all_of_them or one.key[0] not in {"constraint", "index"}):
+                self._replace(one.key, one, one)
+
+    def _new(self) -> Iterator[LiteralSql]:
+        actual, wanted = self._actual.of("sequence"), self._wanted.of("sequence")
+        for key in wanted:
+            former, now = actual.get(key), wanted[key]
+            if former is None:
+                yield LiteralSql(now.create(), now.drop())
+            elif isinstance(former, SequenceObject) and isinstance(now, SequenceObject) and former != now:
+                yield LiteralSql(now.alter(former), former.alter(now))
+        for name, labels in self._wanted.enums.items():
+            if name not in self._actual.enums:
+                yield LiteralSql((create_enum(name, labels),), (f"DROP TYPE {quoted(name)}",))
+
+    def _no_longer(self) -> Iterator[LiteralSql]:
+        for name, labels in self._actual.enums.items():
+            if name not in self._wanted.enums:
+                yield LiteralSql((f"DROP TYPE {quoted(name)}",), (create_enum(name, labels),))
+        wanted = self._wanted.of("sequence")
+        for key, former in self._actual.of("sequence").items():
+            if key not in wanted:
+                yield LiteralSql(former.drop(), former.create())
+
+    def _in_place(self) -> Iterator[LiteralSql]:
+        replaced = set()
+        for name, labels in self._wanted.enums.items():
+            former = self._actual.enums.get(name, labels)
+            if former != labels:
+                operation, columns = self._relabelled(name, former, labels)
+                replaced |= columns
+                yield operation
+        for place, wanted in self._wanted.columns.items():
+            found = self._actual.columns.get(place)
+            if found is not None and found != wanted:
+                yield from self._altered(place, found, wanted, relabelled=place in replaced)
+
+    def _relabelled(self, name: str, former: Sequence[str], labels: Sequence[str]) -> tuple[LiteralSql, set[Place]]:
+        types = {name, f"{name}[]", quoted(name), f"{quoted(name)}[]"}
+        columns = [(place, column) for place, column in self._actual.columns.items() if column.type in types]
+        places = [place for place, _ in columns]
+        added = added_labels(former, labels)
+        if added is not None:
+            dependents = read_dependents(self._connection, self._actual, columns=places, types=[name])
+            back = [(place, column, column.default) for place, column in columns]
+            undo = (
+                *(statement for one in reversed(dependents) for statement in one.drop()),
+                *replaced_enum(name, former, back),
+                *(statement for one in dependents for statement in one.create()),
+            )
+            add = f"ALTER TYPE {quoted(name)} ADD VALUE IF NOT EXISTS"
+            return CommittedSql([f"{add} {literal(label)}{place}" for label, place in added], undo), set()
+        self._step_aside(columns=places, types=[name])
+        now = [(place, column, self._wanted.columns.get(place, column).default) for place, column in columns]
+        back = [(place, self._wanted.columns.get(place, column), column.default) for place, column in columns]
+        upgrade, downgrade = replaced_enum(name, labels, now), replaced_enum(name, former, back)
+        lost = [label for label in former if label not in labels]
+        drops = f"value {', '.join(map(repr, lost))} of enum type {name}" if lost else ""
+        return LiteralSql(tuple(upgrade), tuple(downgrade), drops=drops), {*places}
+
+    def _altered(self, place: Place, found: Column, wanted: Column, *, relabelled: bool) -> Iterator[LiteralSql]:
+        if found.generated != wanted.generated:
+            self._step_aside(columns=[place])
+            before, *after = (_operation(one) for one in generated_change(place, found, wanted))
+            self._readded.extend(after)
+            yield before
+        elif found.declaration != wanted.declaration:
+            self._step_aside(columns=[place], all_of_them=False)
+            yield _operation(self._retyped(place, found, wanted))
+        elif bool(found.identity) != bool(wanted.identity):
+            yield _operation(identity_change(place, found, wanted))
+        elif found.default != wanted.default and not relabelled:
+            yield _operation(default_change(place, found, wanted))
+
+    def _retyped(self, place: Place, found: Column, wanted: Column) -> Statements:
+        enums = {**self._actual.enums, **self._wanted.enums}
+        using = conversion(self._connection, place[1], found.type, wanted.type, enums)
+        if using is None:
+            raise refuse_conversion(place, found.type, wanted.type)
+        back = conversion(self._connection, place[1], wanted.type, found.type, enums)
+        # Every type can be written as text and read from it (PostgreSQL manual, CREATE CAST: I/O conversion casts).
+        return type_change(
+            place, found, wanted, using, f"{quoted(place[1])}::text::{found.type}" if back is None else back
+        )
+
+    def _kept(self, operations: Iterable[MigrateOperation], tables: dict[str, Table]) -> Iterator[MigrateOperation]:
+        """Leave out Alembic's operations on views, which it takes for tables, and on objects that are handled here."""
+        for operation in operations:
+            if isinstance(operation, CreateTableOp) and tables[operation.table_name].is_view:
+                continue
+            if isinstance(operation, ModifyTableOps):
+                operation.ops[:] = [one for one in operation.ops if not self._is_handled(one)]
+                if not operation.ops:
+                    continue
+            yield operation
+
+    def _is_handled(self, operation: MigrateOperation) -> bool:
+        """Say whether an index or constraint is changed here; what Alembic drops does not come back."""
+        if isinstance(operation, CreateIndexOp | DropIndexOp):
+            key = ("index", str(operation.table_name), str(operation.index_name))
+            if key in self._actual.objects and key in self._wanted.objects:
+                return True
+        elif isinstance(operation, DropConstraintOp):
+            key = ("constraint", str(operation.table_name), str(operation.constraint_name))
+        else:
+            return False
+        if key in self._gone and isinstance(operation, DropIndexOp | DropConstraintOp):
+            self._made.pop(key, None)
+            return True
+        return False
+
+
+def _in_order(objects: Mapping[Key, Object], contents: Contents) -> list[Object]:
+    """Return objects so that each stands behind those that it is made of."""
+    places = {key: number for number, key in enumerate(contents.objects)}
+    return sorted(objects.values(), key=lambda one: (one.rank, places.get(one.key, len(places))))
+
+
+def _operation(statements: Statements) -> LiteralSql:
+    return LiteralSql(statements.upgrade, statements.downgrade, note=statements.note, drops=statements.drops)

@@ -1,0 +1,186 @@
+"""What the models declare, as PostgreSQL writes it down.
+
+Declared expressions are made for a moment in a schema of their own, in a savepoint that is rolled back, and read from
+the catalogue by the questions that read what is there: the two are equal where they mean the same. Most columns differ
+only in type and default, so each such pair is made once; a table is made where an expression names its columns.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, cast
+
+from sqlalchemy import CheckConstraint, ClauseElement, Connection, Dialect, Enum, Identity, MetaData, Table
+from sqlalchemy import Column as DeclaredColumn
+from sqlalchemy import Index as DeclaredIndex
+from sqlalchemy.schema import CreateIndex, CreateSequence, ExecutableDDLElement
+from sqlalchemy.sql.compiler import DDLCompiler
+from sqlalchemy.types import ARRAY, TypeEngine
+
+from schema.autogenerate.catalog import read_contents
+from schema.autogenerate.changes import create_enum
+from schema.autogenerate.objects import Column, Contents, Index, Key, Object, View, application_rights
+from schema.autogenerate.objects import Sequence as SequenceObject
+from schema.functions import FUNCTIONS
+from schema.rls.catalog import PROBE, run_script, throw_away_schema
+from schema.rls.policy import quoted
+
+_PAIRS = "groundwork_columns_{}"
+_NAME = 64  # a name's bytes with its end (PostgreSQL manual, 4.1.1)
+_WIDTH = 500  # of the 1600 columns that a table may have (PostgreSQL manual, appendix K)
+_PLAIN_KEYWORDS = {"postgresql_concurrently", "postgresql_nulls_not_distinct"}
+
+Pair = tuple[str, str | None]
+"""A column's type and default, as SQLAlchemy compiles them."""
+
+
+def enum_of(kind: TypeEngine[Any]) -> Enum | None:
+    """Return the native enum type that a column's type is, or is an array of."""
+    inner = kind.item_type if isinstance(kind, ARRAY) else kind
+    return inner if isinstance(inner, Enum) and inner.native_enum else None
+
+
+def declared_enums(tables: Iterable[Table]) -> dict[str, tuple[str, ...]]:
+    """Return the labels of each native enum type that a table's column has, by the type's name."""
+    types = (enum_of(column.type) for table in tables if not table.is_view for column in table.columns)
+    return {str(found.name): tuple(found.enums) for found in types if found is not None}
+
+
+def as_written(connection: Connection, metadata: MetaData, actual: Contents) -> Contents:
+    """Return what the models declare in schema public, in the words of the catalogue; `actual` is what is there."""
+    declared = _Declared.of(metadata, connection.dialect)
+    expressive = declared.expressive(actual)
+    with throw_away_schema(connection):
+        run_script(connection, list(declared.script(expressive)))
+        made = read_contents(connection, PROBE)
+    return Contents(dict(declared.columns(made)), dict(_objects(made)), declared.enums)
+
+
+@dataclass(frozen=True)
+class _Declared:
+    """The declared tables, views, sequences and enum types, and how they are written in DDL."""
+
+    metadata: MetaData
+    dialect: Dialect
+    tables: Sequence[Table]
+    views: Mapping[str, str]
+    pairs: Mapping[Pair, tuple[str, str]]
+    """Where each pair is made: table and column."""
+    enums: Mapping[str, tuple[str, ...]]
+
+    @classmethod
+    def of(cls, metadata: MetaData, dialect: Dialect) -> "_Declared":
+        every = [table for table in metadata.tables.values() if table.schema is None]
+        tables = [table for table in every if not table.is_view]
+        compiler = _compiler(dialect)
+        # Named after the first column that has it, whom the server then names where it refuses a default.
+        pairs: dict[Pair, str] = {}
+        for table in tables:
+            for column in table.columns:
+                pairs.setdefault(_pair(column, compiler), f"{table.name}.{column.name}")
+        places = {
+            pair: (_PAIRS.format(n // _WIDTH), name if len(name.encode()) < _NAME else f"c{n}")
+            for n, (pair, name) in enumerate(pairs.items())
+        }
+        return cls(metadata, dialect, tables, dict(_views(every, dialect)), places, declared_enums(tables))
+
+    def expressive(self, actual: Contents) -> list[Table]:
+        """Return the tables whose expressions name their columns, here or in the database."""
+        words = {word for view in self.views.values() for word in re.findall(r"\w+", view)}
+        special = {key[1] for key, found in actual.of("index").items() if isinstance(found, Index) and not found.plain}
+        return [table for table in self.tables if table.name in words | special or _has_expressions(table)]
+
+    def script(self, expressive: Sequence[Table]) -> Iterator[str]:
+        """Yield the statements that make all that is to be read."""
+        yield from (function.create for function in FUNCTIONS)
+        # The one place where SQLAlchemy keeps the sequences that are declared.
+        for sequence in self.metadata._sequences.values():  # noqa: SLF001 - see above
+            yield str(CreateSequence(sequence).compile(dialect=self.dialect))
+        for name, labels in self.enums.items():
+            yield create_enum(name, labels)
+        yield from (f"CREATE TABLE {name} ()" for name in dict.fromkeys(name for name, _ in self.pairs.values()))
+        for (kind, default), (name, column) in self.pairs.items():
+            yield f"ALTER TABLE {name} ADD {quoted(column)} {kind}{'' if default is None else f' DEFAULT {default}'}"
+        for table in expressive:
+            yield from self._table(table)
+        yield from self.views.values()
+
+    def columns(self, made: Contents) -> Iterator[tuple[tuple[str, str], Column]]:
+        """Yield the declared columns, from the pairs and tables that were made."""
+        compiler = _compiler(self.dialect)
+        for table in self.tables:
+            for column in table.columns:
+                generated = made.columns[table.name, column.name].generated if column.computed is not None else None
+                pair = made.columns[self.pairs[_pair(column, compiler)]]
+                nullable = bool(column.nullable)
+                yield (
+                    (table.name, column.name),
+                    replace(pair, generated=generated, identity=_identity(column), nullable=nullable),
+                )
+
+    def _table(self, table: Table) -> Iterator[str]:
+        compiler = _compiler(self.dialect)
+        columns = [_column(column, compiler) for column in table.columns]
+        checks = [compiler.process(one) for one in table.constraints if _is_named_check(one)]
+        yield f"CREATE TABLE {quoted(table.name)} ({', '.join([*columns, *checks])})"
+        for index in sorted(table.indexes, key=lambda one: str(one.name)):
+            yield str(CreateIndex(index).compile(dialect=self.dialect))
+
+
+def _compiler(dialect: Dialect) -> DDLCompiler:
+    compiler: DDLCompiler = dialect.ddl_compiler(dialect, cast(ExecutableDDLElement, None))  # of parts, not a statement
+    return compiler
+
+
+def _pair(column: DeclaredColumn[Any], compiler: DDLCompiler) -> Pair:
+    return column.type.compile(compiler.dialect), compiler.get_column_default_string(column)
+
+
+def _column(column: DeclaredColumn[Any], compiler: DDLCompiler) -> str:
+    generated = "" if column.computed is None else f" {compiler.process(column.computed)}"
+    return f"{quoted(column.name)} {column.type.compile(compiler.dialect)}{generated}"
+
+
+def _identity(column: DeclaredColumn[Any]) -> str:
+    if not isinstance(column.server_default, Identity):
+        return ""
+    return "ALWAYS" if column.server_default.always else "BY DEFAULT"
+
+
+def _views(tables: Iterable[Table], dialect: Dialect) -> Iterator[tuple[str, str]]:
+    for table in tables:
+        # SQLAlchemy says that a table is a view, and has no public name for the statement that makes it.
+        made = table._creator_ddl  # noqa: SLF001 - see above
+        if made is not None and table.is_view:
+            yield table.name, str(made.compile(dialect=dialect))
+
+
+def _has_expressions(table: Table) -> bool:
+    return (
+        any(column.computed is not None for column in table.columns)
+        or any(_is_named_check(constraint) for constraint in table.constraints)
+        or any(not _is_plain(index) for index in table.indexes)
+    )
+
+
+def _is_named_check(constraint: object) -> bool:
+    return isinstance(constraint, CheckConstraint) and constraint.name is not None
+
+
+def _is_plain(index: DeclaredIndex) -> bool:
+    expressions = all(isinstance(one, DeclaredColumn) for one in index.expressions)
+    # An expression that is set has no truth value of its own.
+    given = {name for name, value in index.dialect_kwargs.items() if isinstance(value, ClauseElement) or value}
+    return expressions and given <= _PLAIN_KEYWORDS
+
+
+def _objects(made: Contents) -> Iterator[tuple[Key, Object]]:
+    """Yield the objects that were made; declared views and sequences are for the application to use."""
+    for key, found in made.objects.items():
+        if isinstance(found, View):
+            invoker = "security_invoker=true" in found.options
+            yield key, replace(found, grants=application_rights("view", visible=invoker and not found.materialized))
+        elif isinstance(found, SequenceObject):
+            yield key, replace(found, grants=application_rights("sequence"))
+        else:
+            yield key, found

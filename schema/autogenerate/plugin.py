@@ -1,0 +1,78 @@
+"""What autogenerate adds for tables: types, defaults, enums, checks, indexes, generated columns, views, sequences.
+
+Importing this module registers it with Alembic (manual: Plugins) under `NAME`; a process can register it once.
+Functions, policies and triggers are compared by `schema.rls.alembic_plugin`, whose operations come around these.
+"""
+
+import sys
+from typing import Any, cast
+
+from alembic.autogenerate.api import AutogenContext
+from alembic.operations.ops import MigrateOperation, UpgradeOps
+from alembic.runtime.plugins import Plugin
+from alembic.util import DispatchPriority, PriorityDispatchResult
+from sqlalchemy import Column, Connection, Identity, MetaData
+
+from schema.autogenerate.catalog import read_contents
+from schema.autogenerate.comparison import Comparison
+from schema.autogenerate.declared import as_written
+from schema.rls import alembic_plugin as isolation  # registered before this one, so that it is run before
+from schema.rls.ops import CommittedSql, LiteralSql
+
+NAME = "groundwork.tables"
+PLUGINS = ("alembic.autogenerate.*", "alembic.ext.checkconstraint_byname", NAME, isolation.NAME)
+"""Every comparison that `generate` makes."""
+
+
+def compare(context: AutogenContext, upgrade_ops: UpgradeOps) -> PriorityDispatchResult:
+    """Put what differs around Alembic's own operations, and take over those that it cannot do fully."""
+    connection = cast(Connection, context.connection)
+    metadata = cast(MetaData, context.metadata)
+    actual = read_contents(connection)
+    comparison = Comparison(connection, actual, as_written(connection, metadata, actual))
+    upgrade_ops.ops[:] = comparison.around(upgrade_ops.ops, context.table_key_to_table)
+    return PriorityDispatchResult.CONTINUE
+
+
+def put_in_order(_context: AutogenContext, upgrade_ops: UpgradeOps) -> PriorityDispatchResult:
+    """Put first what is committed by itself, and let go once only what goes for two reasons, as a policy may."""
+    seen: set[tuple[str, ...]] = set()
+    undone: set[tuple[str, ...]] = set()
+    ordered: list[MigrateOperation] = []
+    for operation in sorted(upgrade_ops.ops, key=lambda one: not isinstance(one, CommittedSql)):
+        if isinstance(operation, LiteralSql) and operation.upgrade:
+            if operation.upgrade in seen:
+                undone.add(operation.downgrade)
+                continue
+            if operation.upgrade in undone:
+                continue
+            seen.add(operation.upgrade)
+        ordered.append(operation)
+    upgrade_ops.ops[:] = ordered
+    return PriorityDispatchResult.CONTINUE
+
+
+def leave_to_compare(
+    _context: AutogenContext,
+    _alter: Any,
+    schema: str | None,
+    _table: str,
+    _name: str,
+    was: Column[Any],
+    is_: Column[Any],
+) -> PriorityDispatchResult:
+    """Keep Alembic from comparing what is compared here; what stays an identity column is its own."""
+    identity = isinstance(was.server_default, Identity) and isinstance(is_.server_default, Identity)
+    return PriorityDispatchResult.CONTINUE if identity or schema is not None else PriorityDispatchResult.STOP
+
+
+def setup(plugin: Plugin) -> None:
+    """Register the comparisons (called by Alembic); the last of them comes behind that of isolation."""
+    first = DispatchPriority.FIRST
+    plugin.add_autogenerate_comparator(leave_to_compare, "column", "types", priority=first)
+    plugin.add_autogenerate_comparator(leave_to_compare, "column", "server_default", priority=first)
+    plugin.add_autogenerate_comparator(compare, "autogenerate", "groundwork.tables")
+    plugin.add_autogenerate_comparator(put_in_order, "autogenerate", "groundwork.order", priority=DispatchPriority.LAST)
+
+
+Plugin.setup_plugin_from_module(sys.modules[__name__], NAME)

@@ -1,0 +1,382 @@
+"""The changes that are seen: models before and after, and the rows that must survive both ways."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Computed,
+    DateTime,
+    Enum,
+    ForeignKeyConstraint,
+    Identity,
+    Index,
+    Integer,
+    MetaData,
+    Numeric,
+    Sequence,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    func,
+    select,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ENUM, JSONB
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.schema import CreateView
+
+from schema.base import NAMING_CONVENTION
+from schema.rls.policy import narrowing, trigger
+from schema.tenancy import TenantMixin
+
+Declare = Callable[[MetaData], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Models before and after, the rows between, and what of them is the same afterwards and when taken back."""
+
+    before: Declare
+    after: Declare
+    rows: tuple[str, ...] = ("INSERT INTO t (id) VALUES (1), (2)",)
+    kept: str = "SELECT id FROM t ORDER BY 1"
+
+
+def declared(declare: Declare) -> MetaData:
+    """Return the metadata that a model of a case makes."""
+    metadata = MetaData(naming_convention=NAMING_CONVENTION)
+    declare(metadata)
+    return metadata
+
+
+def table(*items: Any, **options: Any) -> Declare:
+    """Declare table `t` with an id and these items, which are made anew each time."""
+    return lambda metadata: Table(
+        "t", metadata, Column("id", Integer, primary_key=True, autoincrement=False), *(i() for i in items), **options
+    )
+
+
+def column(name: str, kind: Any, *details: Callable[[], Any], **options: Any) -> Callable[[], Column[Any]]:
+    """Declare a column."""
+    return lambda: Column(name, kind, *(detail() for detail in details), **options)
+
+
+def several(*declares: Declare) -> Declare:
+    """Declare one thing after the other."""
+    return lambda metadata: [declare(metadata) for declare in declares]
+
+
+def view(where: str, *columns: str, name: str = "v", **options: Any) -> Declare:
+    """Declare a view on `t`."""
+
+    def declare(metadata: MetaData) -> object:
+        t = metadata.tables["t"]
+        chosen = select(*(t.c[one] for one in columns or ("id",))).where(text(where))
+        return CreateView(chosen, name, metadata=metadata, **options)
+
+    return declare
+
+
+def mood(*labels: str) -> Enum:
+    """Return the native enum type `mood`."""
+    return Enum(*labels, name="mood")
+
+
+def check(expression: str, name: str = "c") -> Callable[[], CheckConstraint]:
+    """Declare a CHECK."""
+    return lambda: CheckConstraint(expression, name=name)
+
+
+def index(name: str, *expressions: Any, **options: Any) -> Callable[[], Index]:
+    """Declare an index of columns, or of expressions as text."""
+    return lambda: Index(name, *expressions, **options)
+
+
+def tenants(metadata: MetaData) -> object:
+    """Declare the table that a tenant table references, without isolation."""
+    return Table("tenants", metadata, Column("tenant_id", Uuid, primary_key=True))
+
+
+def notes(kind: Any, using: str, events: str = "AFTER UPDATE") -> Declare:
+    """Declare a tenant table whose policy and trigger name a column of it."""
+
+    def declare(metadata: MetaData) -> object:
+        class Product(DeclarativeBase):
+            pass
+
+        Product.metadata = metadata
+
+        class Note(TenantMixin, Product):
+            __tablename__ = "t"
+            __policies__ = (narrowing("own", using),)
+            __triggers__ = (trigger("own", events, "app.set_updated_at()"),)
+
+            id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+            level: Mapped[Any] = mapped_column(kind)
+
+        return Note
+
+    return declare
+
+
+ANYBODY = "00000000-0000-0000-0000-000000000001"
+NOTED = (
+    f"INSERT INTO tenants VALUES ('{ANYBODY}')",
+    "ALTER TABLE t NO FORCE ROW LEVEL SECURITY",
+    f"INSERT INTO t (tenant_id, id, level) VALUES ('{ANYBODY}', 1, '1')",
+    "ALTER TABLE t FORCE ROW LEVEL SECURITY",
+)
+# FORCE hides every row from the owner but not from the statistics that ANALYZE makes of all of them.
+ALL_NOTES = "ANALYZE t; SELECT reltuples FROM pg_class WHERE oid = 't'::regclass"
+N = column("n", Integer)
+M = column("m", Integer)
+FILLED = ("INSERT INTO t (id, n) VALUES (1, 1), (2, 2)",)
+HAPPY = ("INSERT INTO t (id, m) VALUES (1, 'ok'), (2, 'sad')",)
+BOTH = "SELECT id, n::text FROM t ORDER BY 1"
+MOODS = "SELECT id, m::text FROM t ORDER BY 1"
+INVOKER: dict[str, Any] = {"postgresql_with": {"security_invoker": True}}
+MOOD = column("m", mood("ok", "sad"))
+GUARDED = (
+    column("m", mood("ok", "sad", "odd"), server_default="ok", nullable=False),
+    check("m <> 'sad' OR id > 1"),
+    index("ix_ok", "id", postgresql_where=text("m = 'ok'")),
+)
+
+CHANGES = {
+    "table added": Change(table(), several(table(), lambda m: Table("u", m, Column("id", Uuid, primary_key=True)))),
+    "table dropped": Change(several(table(), lambda m: Table("u", m, Column("id", Uuid, primary_key=True))), table()),
+    "column added": Change(table(), table(N)),
+    "column dropped": Change(table(N), table()),
+    "varchar longer": Change(
+        table(column("n", String(5))), table(column("n", String(9))), ("INSERT INTO t VALUES (1, 'a')",), BOTH
+    ),
+    "varchar shorter": Change(
+        table(column("n", String(9))), table(column("n", String(5))), ("INSERT INTO t VALUES (1, 'a')",), BOTH
+    ),
+    "integer to bigint": Change(table(N), table(column("n", BigInteger)), FILLED, BOTH),
+    "numeric's precision": Change(
+        table(column("n", Numeric(8, 2))),
+        table(column("n", Numeric(10, 4))),
+        FILLED,
+        "SELECT id, n::int FROM t ORDER BY 1",
+    ),
+    "text to integer": Change(table(column("n", Text)), table(N), FILLED, BOTH),
+    "text to integer with a default": Change(
+        table(column("n", Text, server_default="7")), table(column("n", Integer, server_default="7")), FILLED, BOTH
+    ),
+    "integer to boolean": Change(table(N), table(column("n", Boolean)), ("INSERT INTO t VALUES (1, 1)",)),
+    "text to jsonb": Change(table(column("n", Text)), table(column("n", JSONB)), FILLED, BOTH),
+    "array of text to array of integer": Change(
+        table(column("n", ARRAY(Text))),
+        table(column("n", ARRAY(Integer))),
+        ("INSERT INTO t VALUES (1, '{1,2}')",),
+        BOTH,
+    ),
+    "timestamp with a zone": Change(
+        table(column("n", DateTime())),
+        table(column("n", DateTime(timezone=True))),
+        ("INSERT INTO t VALUES (1, now())",),
+    ),
+    "collation": Change(table(column("n", Text)), table(column("n", Text(collation="C"))), FILLED, BOTH),
+    "type under a view, a check and an index": Change(
+        several(table(N, check("n > 0"), index("ix_n", "n", postgresql_where=text("n > 1"))), view("n > 0", "id", "n")),
+        several(
+            table(column("n", BigInteger), check("n > 0"), index("ix_n", "n", postgresql_where=text("n > 1"))),
+            view("n > 0", "id", "n"),
+        ),
+        FILLED,
+        "SELECT id, n FROM v ORDER BY 1",
+    ),
+    "not null": Change(table(N), table(column("n", Integer, nullable=False)), FILLED, BOTH),
+    "null": Change(table(column("n", Integer, nullable=False)), table(N), FILLED, BOTH),
+    "unique": Change(table(N), table(N, lambda: UniqueConstraint("n")), FILLED, BOTH),
+    "foreign key": Change(table(N), table(N, lambda: ForeignKeyConstraint(["n"], ["t.id"])), FILLED, BOTH),
+    "foreign key's action": Change(
+        table(N, lambda: ForeignKeyConstraint(["n"], ["t.id"])),
+        table(N, lambda: ForeignKeyConstraint(["n"], ["t.id"], ondelete="CASCADE")),
+        FILLED,
+        BOTH,
+    ),
+    "index": Change(table(N), table(N, index("ix_n", "n")), FILLED, BOTH),
+    "index dropped": Change(table(N, index("ix_n", "n")), table(N), FILLED, BOTH),
+    "default added": Change(table(N), table(column("n", Integer, server_default="1")), FILLED, BOTH),
+    "default changed": Change(
+        table(column("n", Integer, server_default="1")),
+        table(column("n", Integer, server_default=text("1 + 1"))),
+        FILLED,
+        BOTH,
+    ),
+    "default dropped": Change(table(column("n", Text, server_default="a")), table(column("n", Text)), FILLED, BOTH),
+    "default of text": Change(
+        table(column("n", Text, server_default="it's")), table(column("n", Text, server_default="its")), FILLED, BOTH
+    ),
+    "default of a function": Change(
+        table(column("n", DateTime, server_default=func.now())),
+        table(column("n", DateTime, server_default=func.clock_timestamp())),
+    ),
+    "enum added with its column": Change(table(), table(MOOD)),
+    "enum added with its table": Change(table(), several(table(), lambda m: Table("u", m, Column("m", mood("ok"))))),
+    "enum dropped with its column": Change(table(MOOD), table(), HAPPY),
+    "enum dropped with its table": Change(several(table(), lambda m: Table("u", m, Column("m", mood("ok")))), table()),
+    "enum value appended": Change(table(MOOD), table(column("m", mood("ok", "sad", "odd"))), HAPPY, MOODS),
+    "enum value inserted": Change(table(MOOD), table(column("m", mood("new", "ok", "it's", "sad"))), HAPPY, MOODS),
+    "enum value appended and used": Change(
+        table(column("m", mood("ok", "sad"), server_default="ok"), check("m <> 'sad' OR id > 1")),
+        table(column("m", mood("ok", "sad", "odd"), server_default="odd"), check("m <> 'odd' OR id > 1")),
+        HAPPY,
+        MOODS,
+    ),
+    "enum value removed": Change(table(column("m", mood("ok", "odd", "sad"))), table(MOOD), HAPPY, MOODS),
+    "enum value removed that a default, a check and an index know": Change(
+        several(table(*GUARDED), view("m = 'ok'", "m", **INVOKER)),
+        several(
+            table(
+                column("m", mood("ok", "sad"), server_default="sad", nullable=False),
+                check("m <> 'sad' OR id > 1"),
+                index("ix_ok", "id", postgresql_where=text("m = 'ok'")),
+            ),
+            view("m = 'ok'", "m", **INVOKER),
+        ),
+        HAPPY,
+        MOODS,
+    ),
+    "enum reordered": Change(table(MOOD), table(column("m", mood("sad", "ok"))), HAPPY, MOODS),
+    "enum's array": Change(
+        table(column("m", ARRAY(mood("ok", "sad")))),
+        table(column("m", ARRAY(mood("sad", "ok")))),
+        ("INSERT INTO t VALUES (1, '{ok,sad}')",),
+        MOODS,
+    ),
+    "enum of the dialect": Change(
+        table(column("m", ENUM("ok", name="mood"))),
+        table(column("m", ENUM("ok", "sad", name="mood"))),
+        ("INSERT INTO t VALUES (1, 'ok')",),
+        MOODS,
+    ),
+    "text to enum": Change(table(column("m", Text)), table(MOOD), HAPPY, MOODS),
+    "enum to text": Change(table(MOOD), table(column("m", Text)), HAPPY, MOODS),
+    "check added": Change(table(N), table(N, check("n > 0")), FILLED, BOTH),
+    "check dropped": Change(table(N, check("n > 0")), table(N), FILLED, BOTH),
+    "check changed": Change(table(N, check("n > 0")), table(N, check("n > 0 AND n < 9")), FILLED, BOTH),
+    "check on a column that comes": Change(table(N), table(N, M, check("n > 0 OR m > 0")), FILLED, BOTH),
+    "check on a column that goes": Change(table(N, M, check("n > 0 OR m > 0")), table(N, check("n > 0")), FILLED, BOTH),
+    "index made partial": Change(
+        table(N, index("ix_n", "n")), table(N, index("ix_n", "n", postgresql_where=text("n > 0"))), FILLED, BOTH
+    ),
+    "partial index's predicate": Change(
+        table(N, index("ix_n", "n", postgresql_where=text("n > 0"))),
+        table(N, index("ix_n", "n", postgresql_where=text("n > 1"))),
+        FILLED,
+        BOTH,
+    ),
+    "partial index dropped": Change(
+        table(N, index("ix_n", "n", postgresql_where=text("n > 0"), unique=True)), table(N), FILLED, BOTH
+    ),
+    "expression index added": Change(
+        table(column("n", Text)), table(column("n", Text), index("ix_n", text("lower(n)"), "id")), FILLED, BOTH
+    ),
+    "expression index changed": Change(
+        table(column("n", Text), index("ix_n", text("lower(n)"))),
+        table(column("n", Text), index("ix_n", text("upper(n)"))),
+        FILLED,
+        BOTH,
+    ),
+    "expression index dropped": Change(
+        table(column("n", Text), index("ix_n", text("lower(n)"))), table(column("n", Text)), FILLED, BOTH
+    ),
+    "index's method": Change(
+        table(N, index("ix_n", "n")), table(N, index("ix_n", "n", postgresql_using="hash")), FILLED, BOTH
+    ),
+    "index's order": Change(table(N, index("ix_n", "n")), table(N, index("ix_n", text("n DESC"))), FILLED, BOTH),
+    "generated column added": Change(
+        table(N), table(N, column("m", Integer, lambda: Computed("n * 2", persisted=True))), FILLED, BOTH
+    ),
+    "generated column's expression": Change(
+        table(
+            N,
+            column("m", Integer, lambda: Computed("n * 2", persisted=True)),
+            index("ix_m", "m"),
+            lambda: UniqueConstraint("m"),
+        ),
+        table(
+            N,
+            column("m", Integer, lambda: Computed("n * 3", persisted=True)),
+            index("ix_m", "m"),
+            lambda: UniqueConstraint("m"),
+        ),
+        FILLED,
+        BOTH,
+    ),
+    "generated of other columns": Change(
+        table(N, column("m", Integer, lambda: Computed("n * 2", persisted=True))),
+        table(column("k", Integer), column("m", Integer, lambda: Computed("k * 3", persisted=True))),
+    ),
+    "generated no longer": Change(
+        table(N, column("m", Integer, lambda: Computed("n * 2", persisted=True))),
+        table(N, M),
+        FILLED,
+        "SELECT id, n, m FROM t ORDER BY 1",
+    ),
+    "identity": Change(
+        table(column("n", Integer, nullable=False)),
+        table(column("n", Integer, lambda: Identity(always=True))),
+        FILLED,
+        BOTH,
+    ),
+    "comment of a column": Change(table(N), table(column("n", Integer, comment="it's\n100 % :n"))),
+    "comment of a table": Change(table(comment="a"), table(comment="b")),
+    "view added": Change(table(N), several(table(N), view("n > 0", **INVOKER)), FILLED, BOTH),
+    "view dropped": Change(several(table(N), view("n > 0", **INVOKER)), table(N), FILLED, BOTH),
+    "view changed": Change(
+        several(table(N), view("n > 0", **INVOKER)), several(table(N), view("n > 1", "n", **INVOKER)), FILLED, BOTH
+    ),
+    "view made the caller's": Change(
+        several(table(N), view("n > 0")), several(table(N), view("n > 0", **INVOKER)), FILLED, BOTH
+    ),
+    "view of a new column": Change(table(), several(table(N), view("n > 0", "n"))),
+    "view of a view": Change(
+        several(table(N), view("n > 0"), _of_view := lambda m: CreateView(select(m.tables["v"].c.id), "w", metadata=m)),
+        several(table(N), view("n > 1"), _of_view),
+        FILLED,
+        BOTH,
+    ),
+    "materialized view": Change(table(N), several(table(N), view("n > 0", materialized=True)), FILLED, BOTH),
+    "sequence added": Change(table(), several(table(), lambda m: Sequence("s", metadata=m, start=5))),
+    "type under a policy and a trigger": Change(
+        several(tenants, notes(Integer, "level > 0", "AFTER UPDATE OF level")),
+        several(tenants, notes(BigInteger, "level > 0", "AFTER UPDATE OF level")),
+        NOTED,
+        ALL_NOTES,
+    ),
+    "type and the policy on it": Change(
+        several(tenants, notes(Integer, "level > 0")),
+        several(tenants, notes(BigInteger, "level > 1")),
+        NOTED,
+        ALL_NOTES,
+    ),
+    "enum under a policy": Change(
+        several(tenants, notes(mood("ok", "odd", "1"), "level = 'ok'")),
+        several(tenants, notes(mood("1", "ok"), "level <> 'ok'")),
+        NOTED,
+        ALL_NOTES,
+    ),
+    "sequence dropped": Change(several(table(), lambda m: Sequence("s", metadata=m)), table()),
+    "sequence changed": Change(
+        several(table(), lambda m: Sequence("s", metadata=m)),
+        several(table(), lambda m: Sequence("s", metadata=m, increment=5, cycle=True, maxvalue=99)),
+    ),
+    "default of a new sequence": Change(
+        table(N),
+        several(lambda m: Sequence("s", metadata=m), table(column("n", Integer, server_default=text("nextval('s')")))),
+        FILLED,
+        BOTH,
+    ),
+}

@@ -1,0 +1,99 @@
+"""Every change of a model becomes a migration that makes it, keeps the rows and can be taken back."""
+
+import pytest
+from sqlalchemy import Computed, Integer, Sequence, Uuid
+from sqlalchemy.exc import DBAPIError
+
+from schema.errors import MigrationError
+from tests.integration.autogenerate.changes import (
+    CHANGES,
+    INVOKER,
+    MOOD,
+    Change,
+    N,
+    column,
+    declared,
+    mood,
+    several,
+    table,
+    view,
+)
+from tests.integration.autogenerate.conftest import Cases
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_a_change_is_seen_made_and_taken_back(change: Change, cases: Cases) -> None:
+    """The catalogue becomes what SQLAlchemy itself makes, nothing is left to generate, and both ways keep the rows."""
+    before, after = declared(change.before), declared(change.after)
+    wanted = cases.make(after)
+    cases.run(cases.generate(before).upgrade)
+    cases.execute(*change.rows)
+    former, rows = cases.shape, cases.ask(change.kept)
+    assert rows
+
+    written = cases.generate(after)
+    assert not written.is_empty
+    cases.run(written.upgrade)
+    assert cases.shape == wanted
+    assert cases.ask(change.kept) == rows
+    assert cases.generate(after).is_empty
+
+    cases.run(written.downgrade)
+    assert cases.shape == former
+    assert cases.ask(change.kept) == rows
+    assert cases.generate(before).is_empty
+
+
+def test_a_type_without_a_cast_is_named(cases: Cases) -> None:
+    """PostgreSQL knows no way from an integer to a uuid, so nothing is written and the column is named."""
+    before, after = declared(table(N)), declared(table(column("n", Uuid)))
+    cases.run(cases.generate(before).upgrade)
+    with pytest.raises(
+        MigrationError, match=r"^t\.n changes from integer to uuid, and PostgreSQL has no cast .* USING"
+    ):
+        cases.generate(after)
+
+
+def test_adding_an_enum_value_rewrites_no_table(cases: Cases) -> None:
+    """The table keeps its file, and the value is committed before the statements that use it."""
+    before = declared(table(MOOD))
+    after = declared(table(column("m", mood("ok", "new", "sad"), server_default="new")))
+    cases.run(cases.generate(before).upgrade)
+    files = cases.ask("SELECT relfilenode FROM pg_class WHERE oid = 't'::regclass")
+    written = cases.generate(after).upgrade
+    cases.run(written)
+    assert cases.ask("SELECT relfilenode FROM pg_class WHERE oid = 't'::regclass") == files
+    assert written.index("autocommit_block") < written.index("ADD VALUE") < written.index("SET DEFAULT")
+
+
+def test_a_row_with_the_value_stops_its_removal(cases: Cases) -> None:
+    """No row is changed or lost to make an enum type fit: the migration fails and leaves all as it was."""
+    before, after = declared(table(MOOD)), declared(table(column("m", mood("ok"))))
+    cases.run(cases.generate(before).upgrade)
+    cases.execute("INSERT INTO t VALUES (1, 'sad')")
+    former = cases.shape
+    with pytest.raises(DBAPIError, match='invalid input value for enum mood: "sad"'):
+        cases.run(cases.generate(after).upgrade)
+    cases.connection.rollback()
+    assert cases.shape == former
+
+
+def test_a_dropped_and_added_column_is_said(cases: Cases) -> None:
+    """The reviewer reads in the file why a generated column goes and comes back."""
+    before = declared(table(N, column("m", Integer, lambda: Computed("n * 2", persisted=True))))
+    after = declared(table(N, column("m", Integer, lambda: Computed("n * 3", persisted=True))))
+    cases.run(cases.generate(before).upgrade)
+    assert "# t.m cannot be changed in place: it is dropped and added again" in cases.generate(after).upgrade
+
+
+def test_the_application_may_use_what_is_declared_for_it(cases: Cases) -> None:
+    """It may use a sequence and a view that runs as its caller; a view that runs as the owner is not for it."""
+    both = several(
+        table(N), view("n > 0", **INVOKER), view("n > 1", name="hidden"), lambda m: Sequence("s", metadata=m)
+    )
+    cases.run(cases.generate(declared(both)).upgrade)
+    rights = cases.ask("""
+        SELECT has_table_privilege('app_user', 'v', 'SELECT'), has_table_privilege('app_user', 'hidden', 'SELECT'),
+               has_sequence_privilege('app_user', 's', 'USAGE')
+    """)
+    assert rights == [(True, False, True)]
