@@ -84,13 +84,16 @@ def _project() -> Project:
 def _preparation() -> "Preparation":
     from infra.readiness import Preparation
 
+    def load() -> None:
+        from schema import roles  # noqa: F401 - imported ahead of its use
+
     def prepare(admin: "DatabaseUrl", settings: Settings) -> None:
         from schema import roles
 
         roles.ensure(admin, settings)
 
     files = ("roles.py", "rights.py", "requirements.py")
-    return Preparation(prepare, tuple(CHECKOUT / "schema" / name for name in files))
+    return Preparation(prepare, tuple(CHECKOUT / "schema" / name for name in files), load)
 
 
 @command(

@@ -3,9 +3,12 @@
 import hashlib
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from importlib import import_module
 from pathlib import Path
+from threading import Thread
 
 from infra.backend import Backend, Say, Server
 from infra.endpoints import admin_url, role_url
@@ -22,11 +25,24 @@ _LOG_LINES = 15
 class Preparation:
     """What makes the database ready for the product's roles.
 
-    `code` is the files that hold it: when one changes, what it prepared needs preparing again.
+    `code` is the files that hold it: when one changes, what it prepared needs preparing again. `load` imports them.
     """
 
     run: Callable[[DatabaseUrl, Settings], None]
     code: tuple[Path, ...]
+    load: Callable[[], None] = lambda: None
+
+    def load_meanwhile(self) -> None:
+        """Import what a proof needs while the servers start: the engine and initdb are waited for anyway."""
+
+        def load() -> None:
+            # What is missing is said where it is used.
+            with suppress(ImportError):
+                for name in ("psycopg", "tenacity", "infra.probes", "infra.waiting"):
+                    import_module(name)
+                self.load()
+
+        Thread(target=load, daemon=True).start()
 
 
 def fingerprint(servers: Mapping[Service, Server], settings: Settings, prepare: Preparation) -> dict[Service, str]:

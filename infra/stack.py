@@ -44,6 +44,8 @@ def up(settings: Settings, project: Project, prepare: Preparation, say: Say, *, 
     with project_lock(project, say), ExitStack() as undo:
         record = Record.load(project)
         backend, spec = choose(settings, declared, record, say)
+        if record is None or not record.proven:
+            prepare.load_meanwhile()
         with ports_claimed(project):
             spec = spec.on_ports(choose_ports(spec, record.ports if record else {}, backend.servers(), say))
             operations = backend.up(spec, undo)
