@@ -160,6 +160,4 @@ def _explained(owner: DatabaseUrl) -> Iterator[None]:
     except psycopg.Error as error:
         if error.sqlstate is None or error.sqlstate.startswith(("08", "57")):
             raise unavailable(owner, error, lost=True) from error
-        raise MigrationError(
-            f"Nothing was changed in {place_of(owner)}, which could not be examined: {reason_of(error)}."
-        ) from error
+        raise MigrationError(f"It could not be seen what is in {place_of(owner)}: {reason_of(error)}.") from error
