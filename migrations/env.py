@@ -63,11 +63,12 @@ def run_as_owner() -> None:
                 run(connection, metadata)
                 return
             guard = Guard(project_at(CHECKOUT).id, context.get_x_argument(as_dictionary=True).get("i-mean", ""))
-            rules = guard.rules(driver_of(connection), settings)
-            with migration_lock(owner, settings), guarded(connection, rules):
+            with migration_lock(owner, settings):
                 begin_work(driver_of(connection))
+                rules = guard.rules(driver_of(connection), settings)
                 connection.rollback()  # Alembic is to begin its own transactions
-                run(connection, None)
+                with guarded(connection, rules):
+                    run(connection, None)
     except (InfraError, SchemaError, Refused) as error:
         raise CommandError(str(error)) from error
 
