@@ -6,7 +6,7 @@ import shlex
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -51,8 +51,11 @@ def _terminated(_signal: int, _frame: FrameType | None) -> NoReturn:
     raise SystemExit(128 + signal.SIGTERM)
 
 
-def command(**help_texts: str) -> Callable[[Command], Command]:
-    """Make a function a task whose expected errors are one paragraph on stderr and an exit code."""
+def command(*repeatable: str, **help_texts: str) -> Callable[[Command], Command]:
+    """Make a function a task whose expected errors are one paragraph on stderr and an exit code.
+
+    `repeatable` are the options that may be given several times.
+    """
 
     def decorate(function: Command) -> Command:
         @functools.wraps(function)
@@ -69,7 +72,7 @@ def command(**help_texts: str) -> Callable[[Command], Command]:
             except KeyboardInterrupt as stop:
                 raise Exit("interrupted", 128 + (stop.args[0] if stop.args else signal.SIGINT)) from None
 
-        made: Any = task(run, help=help_texts)
+        made: Any = task(run, help=help_texts, iterable=repeatable)
         return made  # type: ignore[no-any-return]  # a task is called as its function is, which its type does not say
 
     return decorate
@@ -252,15 +255,47 @@ def bootstrap(_: Context, sql: bool = False, json: bool = False) -> None:
     print(f"{admin.host}:{admin.port}: roles, database and rights are as declared{', but for that' if refused else ''}")
 
 
-@command(message="What the migration does, in a few words; becomes its file's name.")
-def generate(_: Context, message: str) -> None:
-    """Write a migration from the difference between models and migrations."""
-    from infra.endpoints import database_url
+@command(
+    "rename",
+    message="What the migration does, in a few words; becomes its file's name.",
+    rename="What is only called otherwise: old:new for a table, table.column:new. May be repeated.",
+    allow_drop="Let tables, columns and values of enum types go that are no longer declared.",
+    check="Write nothing; exit 5 when there is something to write.",
+)
+def generate(
+    _: Context, message: str = "", rename: list[str] | None = None, allow_drop: bool = False, check: bool = False
+) -> None:
+    """Write a migration from the difference between models and migrations; needs no stack."""
     from schema import migrate
+    from schema.autogenerate.generate import Request
 
     settings = Settings.load()
-    path = migrate.generate(database_url(settings, Role.OWNER), settings, message)
+    ask = _asked if sys.stdin.isatty() else None
+    request = Request(message, tuple(rename or ()), allow_drop=allow_drop, check=check, ask=ask)
+    path = migrate.generate(_owner_if_up(settings), settings, request, ephemeral=_ephemeral(settings))
     print(path.relative_to(CHECKOUT) if path else "nothing changed: the migrations make what the models declare")
+
+
+def _owner_if_up(settings: Settings) -> "DatabaseUrl | None":
+    """Return the owner's URL where the settings name a database or the stack runs."""
+    from infra.endpoints import database_url
+    from infra.errors import StackError
+
+    try:
+        return database_url(settings, Role.OWNER)
+    except StackError:
+        if settings.database_url is not None:
+            raise
+        return None
+
+
+def _ephemeral(settings: Settings) -> "Callable[[], AbstractContextManager[DatabaseUrl]]":
+    def start() -> "AbstractContextManager[DatabaseUrl]":
+        from infra.ephemeral import ephemeral_postgres
+
+        return ephemeral_postgres(settings, _preparation(), _say)
+
+    return start
 
 
 @command(

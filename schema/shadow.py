@@ -27,10 +27,10 @@ _LEFT_OVER = """
 
 
 @contextmanager
-def shadow_database(owner: DatabaseUrl, settings: Settings) -> Iterator[DatabaseUrl]:
-    """Make an empty database with the declared rights on the owner's server; drop it when the block ends.
+def shadow_database(owner: DatabaseUrl, settings: Settings, template: str = "template0") -> Iterator[DatabaseUrl]:
+    """Make a database with the declared rights on the owner's server; drop it when the block ends.
 
-    Drops those that interrupted runs left as well.
+    It is empty, or a clone of `template`. Drops those that interrupted runs left as well.
 
     Raises:
         DatabaseUnavailable: the server is away or refuses the owner.
@@ -40,7 +40,7 @@ def shadow_database(owner: DatabaseUrl, settings: Settings) -> Iterator[Database
         connection.execute(SQL("SET application_name = {}").format(_APPLICATION))
         _drop_left_over(connection)
         name = f"{PREFIX}{connection.info.backend_pid}"
-        _create(connection, name)
+        _create(connection, name, template)
         try:
             shadow = owner.on(name)
             with connect(shadow, settings) as inside:
@@ -49,12 +49,13 @@ def shadow_database(owner: DatabaseUrl, settings: Settings) -> Iterator[Database
         finally:
             # A server that went away is reported by what was using it; the next run drops what is left over.
             with suppress(psycopg.OperationalError):
-                _drop(connection, name)
+                drop_database(connection, name)
 
 
-def _create(connection: BoundedConnection, name: str) -> None:
+def _create(connection: BoundedConnection, name: str, template: str) -> None:
     try:
-        connection.execute(SQL("CREATE DATABASE {} TEMPLATE template0 ENCODING 'UTF8'").format(Identifier(name)))
+        names = Identifier(name), Identifier(template)
+        connection.execute(SQL("CREATE DATABASE {} TEMPLATE {} ENCODING 'UTF8'").format(*names))
     except psycopg.errors.InsufficientPrivilege:
         raise MigrationError(
             f"{connection.info.user} may not create databases at {connection.info.host}:{connection.info.port}, and "
@@ -70,11 +71,11 @@ def _create(connection: BoundedConnection, name: str) -> None:
 def _drop_left_over(connection: BoundedConnection) -> None:
     question = {"pattern": f"^{PREFIX}([0-9]{{1,9}})$", "application": _APPLICATION}
     for (name,) in connection.execute(_LEFT_OVER, question).fetchall():
-        _drop(connection, name)
+        drop_database(connection, name)
 
 
-def _drop(connection: BoundedConnection, name: str) -> None:
-    """Drop a shadow database; while somebody stays in it, it is left to the next run."""
+def drop_database(connection: BoundedConnection, name: str) -> None:
+    """Drop a shadow database or a template; while somebody stays in it, it is left to the next run."""
     drop = SQL("DROP DATABASE IF EXISTS {}").format(Identifier(name))
     try:
         connection.execute(drop + SQL(" WITH (FORCE)"))

@@ -38,8 +38,9 @@ class EmbeddedBackend:
 
     choice = BackendChoice.EMBEDDED
 
-    def __init__(self, project: Project, *, durable: bool = True) -> None:
-        """Say where the data lives: on disk, or in memory where it need not last."""
+    def __init__(self, project: Project, *, durable: bool = True, services: Sequence[Service] = tuple(Service)) -> None:
+        """Say where the data lives: on disk, or in memory where it need not last; and which servers are run."""
+        self._services = services
         self._account = process.Account.for_servers()
         in_memory = not durable and os.access(postgres.MEMORY, os.W_OK)
         self.folder = postgres.MEMORY / f"groundwork-{project.id}" if in_memory else state_directory(project)
@@ -186,10 +187,11 @@ class EmbeddedBackend:
         place(installed, self._bin)
 
     def _launches(self, spec: StackSpec, programs: Programs) -> tuple[Launch, ...]:
-        return (
+        launches = (
             postgres.launch(spec.postgres, programs.postgres, self._directory(Service.POSTGRES)),
             redis.launch(spec.redis, programs.redis, self._directory(Service.REDIS)),
         )
+        return tuple(launch for launch in launches if launch.service in self._services)
 
     def _plan(self, launches: tuple[Launch, ...]) -> tuple[Operation, ...]:
         return plan_up(launches, {service: self._observe(service) for service in Service})

@@ -18,6 +18,7 @@ from infra.settings import BackendChoice, Role, Settings
 from infra.urls import DatabaseUrl
 from schema import migrate
 from schema.applying.upgrade import upgrade
+from schema.autogenerate.generate import Request
 from schema.base import Base
 from schema.connect import BoundedConnection, connect
 from schema.functions import new_id
@@ -120,7 +121,8 @@ def make_tables(undo: ExitStack) -> Tables:
     run(checkout.invoke("up"))
     settings = checkout.settings
     owner = role_url(settings, ports, Role.OWNER)
-    migrate.generate(owner, settings, "bench", checkout=checkout.folder, metadata=Measured.metadata)
+    request = Request("bench", allow_drop=True)
+    migrate.generate(owner, settings, request, checkout=checkout.folder, metadata=Measured.metadata)
     upgrade(owner, settings, checkout=checkout.folder)
     with connect(admin_url(settings, ports).on(owner.database), settings, autocommit=True) as admin:
         _fill(admin, int(os.environ.get(ROWS, "200000")))

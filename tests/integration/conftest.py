@@ -22,6 +22,7 @@ from schema.applying.rollback import rollback
 from schema.applying.run import Patience, Step
 from schema.applying.standing import State
 from schema.applying.upgrade import Upgraded, upgrade
+from schema.autogenerate.generate import Request
 from schema.connect import BoundedConnection, connect
 from schema.engine import owner_engine
 from schema.revisions import Migrations, applied_revisions
@@ -77,9 +78,10 @@ class Scratch:
             self.url, self.settings, steps, checkout=self.checkout, manner=manner, allow_data_loss=allow_data_loss
         )
 
-    def generate(self, message: str, declared: MetaData | None = None) -> Path | None:
+    def generate(self, message: str, declared: MetaData | None = None, **said: Any) -> Path | None:
         """Write the migration to what is declared."""
-        return migrate.generate(self.url, self.settings, message, checkout=self.checkout, metadata=declared)
+        request = Request(message, **said)
+        return migrate.generate(self.url, self.settings, request, checkout=self.checkout, metadata=declared)
 
     def downgrade(self, to: str) -> None:
         """Take migrations back."""

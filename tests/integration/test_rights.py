@@ -12,6 +12,7 @@ from psycopg.sql import SQL, Composed
 
 from infra.settings import AppEnv, Role, SslMode
 from schema import migrate, roles
+from schema.autogenerate.generate import Request
 from schema.connect import BoundedConnection, connect
 from schema.errors import DatabaseUnavailable, MigrationError, RightsError
 from schema.models import metadata
@@ -288,7 +289,7 @@ def test_the_owner_makes_no_databases_in_production(stack: RunningStack, admin: 
         roles.ensure(stack.admin, production)
         assert [row[4] for row in rights(admin)["roles"]] == [False] * 3
         with pytest.raises(MigrationError, match=r"app_owner may not create databases .* development server"):
-            migrate.generate(stack.url(Role.OWNER), stack.settings, "Add nothing")
+            migrate.generate(stack.url(Role.OWNER), stack.settings, Request("Add nothing"))
 
 
 def test_what_the_owner_cannot_put_right_is_named(stack: RunningStack, admin: BoundedConnection) -> None:

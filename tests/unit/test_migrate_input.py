@@ -4,8 +4,9 @@ import pytest
 
 from infra.settings import CHECKOUT, Settings
 from infra.urls import DatabaseUrl
+from schema.autogenerate.generate import TITLE_LENGTH, Request
 from schema.errors import MigrationError
-from schema.migrate import TITLE_LENGTH, generate
+from schema.migrate import generate
 from schema.revisions import Migrations
 
 PYPROJECT = '[tool.alembic]\nscript_location = "%(here)s"\nversion_locations = ["%(here)s/versions"]\n'
@@ -26,7 +27,9 @@ def checkout(path: Path, **files: str | None) -> Path:
 def test_a_migration_needs_a_title(message: str) -> None:
     """What cannot name a file and a docstring is refused before anything connects."""
     with pytest.raises(MigrationError, match="needs a title"):
-        generate(DatabaseUrl.parse("postgresql://a:b@localhost/c"), Settings.load(Path("/nonexistent")), message)
+        generate(
+            DatabaseUrl.parse("postgresql://a:b@localhost/c"), Settings.load(Path("/nonexistent")), Request(message)
+        )
 
 
 def test_the_first_number_is_0001(tmp_path: Path) -> None:

@@ -20,6 +20,8 @@ from tests.integration.autogenerate.changes import (
 )
 from tests.integration.autogenerate.conftest import Cases
 
+pytestmark = pytest.mark.one_backend
+
 
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
 def test_a_change_is_seen_made_and_taken_back(change: Change, cases: Cases) -> None:

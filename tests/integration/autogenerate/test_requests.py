@@ -1,0 +1,217 @@
+"""What `generate` does without a word, what it wants to be told first, and what it leaves behind."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from sqlalchemy import Column, Computed, Enum, Index, MetaData, Table, Text, text
+
+from infra.settings import Role
+from infra.urls import DatabaseUrl
+from schema import migrate
+from schema.autogenerate.generate import Request
+from schema.engine import owner_engine
+from schema.errors import MigrationError
+from schema.shadow import shadow_database
+from schema.shadow_template import PREFIX, key
+from tests.fixtures.stack import RunningStack
+from tests.integration.conftest import Scratch
+
+pytestmark = pytest.mark.one_backend
+
+
+def renamed(table: Table, old: str, new: str) -> Table:
+    """Declare a table anew with one column called otherwise."""
+    columns = [
+        Column(new if one.name == old else one.name, one.type, primary_key=one.primary_key) for one in table.columns
+    ]
+    table.metadata.remove(table)
+    return Table(table.name, table.metadata, *columns)
+
+
+@pytest.fixture
+def written(scratch: Scratch, declared: MetaData) -> Scratch:
+    """Give a checkout with a table of its own behind the project's, applied and with a row."""
+    Table("notes", declared, Column("id", Text, primary_key=True), Column("text", Text, index=True))
+    scratch.generate("Add notes", declared)
+    scratch.upgrade()
+    scratch.connection.execute("INSERT INTO notes VALUES ('1', 'kept')")
+    return scratch
+
+
+def test_a_column_that_may_be_renamed_is_not_dropped_unasked(written: Scratch, declared: MetaData) -> None:
+    """Both commands are named, nothing is written; each of them then does what it says."""
+    renamed(declared.tables["notes"], "text", "body")
+    files = written.files
+    either = r"--rename notes\.text:body`; if not, `invoke generate -m \"Call it body\" --allow-drop`"
+    with pytest.raises(MigrationError, match=either) as refused:
+        written.generate("Call it body", declared)
+    assert (refused.value.exit_code, written.files) == (5, files)
+
+    assert written.generate("Call it body", declared, renames=("notes.text:body",), allow_drop=True) is not None
+    written.upgrade()
+    assert written.connection.execute("SELECT id, body FROM notes").fetchall() == [("1", "kept")]
+
+
+def test_a_renamed_column_keeps_its_rows_and_takes_its_index_along(written: Scratch, declared: MetaData) -> None:
+    """The keys that are named after it are renamed as well, nothing is left to generate, and it goes back."""
+    before = written.objects
+    table = renamed(declared.tables["notes"], "text", "body")
+    Index(None, table.c.body)
+    path = written.generate("Call it body", declared, renames=("notes.text:body",))
+    assert path is not None
+    assert "DROP" not in path.read_text().upper()
+    written.upgrade()
+    assert written.connection.execute("SELECT id, body FROM notes").fetchall() == [("1", "kept")]
+    assert "ix_notes_body" in written.names("relation")
+    assert written.generate("Again", declared) is None
+    written.downgrade("-1")
+    assert written.objects == before
+
+
+def test_a_renamed_tenant_table_keeps_its_isolation_and_keys(scratch: Scratch, declared: MetaData) -> None:
+    """Policies, rights and triggers stay as they are, and every key is called after the new name."""
+    scratch.upgrade()
+    before = scratch.objects
+    table = declared.tables["users"]
+    table.to_metadata(declared, name="people")
+    people = declared.tables["people"]
+    people.info.update(table.info)
+    for constraint in people.constraints:
+        constraint.name = str(constraint.name).replace("users", "people") if constraint.name else None
+    declared.remove(table)
+    with pytest.raises(MigrationError, match="--rename users:people"):
+        scratch.generate("Call them people", declared)
+    path = scratch.generate("Call them people", declared, renames=("users:people",))
+    assert path is not None
+    assert "POLICY" not in path.read_text()
+    scratch.upgrade()
+    assert not [name for name in scratch.names("constraint") | scratch.names("relation") if "users" in name]
+    scratch.downgrade("-1")
+    assert scratch.objects == before
+
+
+def test_somebody_who_is_there_is_asked(written: Scratch, declared: MetaData) -> None:
+    """A yes renames, a no is no leave to drop."""
+    renamed(declared.tables["notes"], "text", "body")
+    asked: list[str] = []
+
+    def answer(question: str) -> bool:
+        asked.append(question)
+        return len(asked) > 1
+
+    with pytest.raises(MigrationError, match=r"no longer declare column notes\.text\..* --allow-drop"):
+        written.generate("Call it body", declared, ask=answer)
+    path = written.generate("Call it body", declared, ask=answer)
+    assert asked == ["Is notes.body the former notes.text, renamed?"] * 2
+    assert path is not None
+    assert 'RENAME COLUMN "text" TO "body"' in path.read_text()
+
+
+@pytest.mark.parametrize("said", ["notes", ":x", "notes.:x", "notes:a.b"])
+def test_a_rename_that_cannot_be_read_is_refused(said: str, written: Scratch, declared: MetaData) -> None:
+    """The form is shown."""
+    with pytest.raises(MigrationError, match="--rename old:new"):
+        written.generate("Rename", declared, renames=(said,))
+
+
+@pytest.mark.parametrize("said", ["nots:notes", "notes.txt:text", "notes.text:nothing", "users:nothing"])
+def test_a_rename_that_does_not_fit_is_refused(said: str, written: Scratch, declared: MetaData) -> None:
+    """The former name must be there and the new one declared."""
+    with pytest.raises(MigrationError, match="does not fit"):
+        written.generate("Rename", declared, renames=(said,))
+
+
+def test_drops_are_said_first(written: Scratch, declared: MetaData) -> None:
+    """Tables, columns and values of enum types go only where that is said."""
+    Table("moods", declared, Column("mood", Enum("ok", "sad", name="mood"), primary_key=True))
+    written.generate("Add moods", declared)
+    files = written.files
+    for name in ("notes", "moods", "users"):
+        declared.remove(declared.tables[name]) if name != "moods" else None
+    declared.remove(declared.tables["moods"])
+    Table("moods", declared, Column("mood", Enum("ok", name="mood"), primary_key=True))
+    declared.remove(declared.tables["tenant_features"])
+    with pytest.raises(MigrationError, match=r"table notes.*value 'sad' of enum type mood|value 'sad'.*table notes"):
+        written.generate("Drop", declared)
+    assert written.files == files
+    assert written.generate("Drop", declared, allow_drop=True) is not None
+
+
+def test_check_writes_nothing_and_says_what_is_pending(written: Scratch, declared: MetaData) -> None:
+    """With nothing pending it is content."""
+    files = written.files
+    assert written.generate("", declared, check=True) is None
+    declared.tables["notes"].append_column(Column("more", Text))
+    with pytest.raises(MigrationError, match=r"do not make: AddColumn notes.*invoke generate -m") as pending:
+        written.generate("", declared, check=True)
+    assert (pending.value.exit_code, written.files) == (5, files)
+
+
+def test_the_same_models_give_the_same_bytes(written: Scratch, declared: MetaData) -> None:
+    """Written twice from the same state, a file is the same to the byte, whatever the order of Python's sets."""
+    notes = declared.tables["notes"]
+    for number in range(5):
+        notes.append_column(Column(f"c{number}", Enum("a", "b", name=f"e{number}"), server_default="a", index=True))
+    notes.append_column(Column("twice", Text, Computed("text || text", persisted=True)))
+    Index("ix_part", notes.c.text, postgresql_where=text("c1 = 'a'"))
+    for number in range(5):
+        Table(f"t{number}", declared, Column("id", Text, primary_key=True))
+    once = written.generate("Many", declared)
+    assert once is not None
+    first = once.read_bytes()
+    shutil.move(once, once.with_suffix(".kept"))
+    again = written.generate("Many", declared)
+    assert again == once
+    assert again.read_bytes() == first
+
+
+def test_a_template_is_made_once_and_stale_ones_go(scratch: Scratch, declared: MetaData) -> None:
+    """The second run clones what the first has migrated; other migrations make another template."""
+    named = f"SELECT datname FROM pg_database WHERE starts_with(datname, '{PREFIX}')"
+    versions = scratch.checkout / "migrations" / "versions"
+    scratch.generate("Nothing", declared)
+    template = f"{PREFIX}{key(scratch.checkout, versions)}"
+    found = scratch.connection.execute("SELECT oid FROM pg_database WHERE datname = %s", [template]).fetchall()
+    assert len(found) == 1
+    scratch.generate("Nothing", declared)
+    assert scratch.connection.execute("SELECT oid FROM pg_database WHERE datname = %s", [template]).fetchall() == found
+    scratch.write("op.execute('SELECT 1')")
+    scratch.generate("Nothing", declared)
+    other = f"{PREFIX}{key(scratch.checkout, versions)}"
+    assert scratch.connection.execute(named.encode()).fetchall() == [(other,)]
+
+
+def test_a_clone_has_the_rights_that_cloning_loses(scratch: Scratch, stack: RunningStack) -> None:
+    """Nobody but the product's roles connects to it, as to the database itself."""
+    owner = stack.url(Role.OWNER)
+    migrate.generate(owner, stack.settings, Request("Nothing"))
+    named = f"SELECT datname FROM pg_database WHERE starts_with(datname, '{PREFIX}')"
+    [(template,)] = scratch.connection.execute(named.encode()).fetchall()
+    question = "SELECT has_database_privilege('app_user', oid, 'CONNECT'), datacl::text FROM pg_database WHERE datname"
+    with (
+        shadow_database(owner, stack.settings, template) as clone,
+        owner_engine(clone, stack.settings).connect() as connection,
+    ):
+        connects, rights = connection.exec_driver_sql(f"{question} = current_database()").one()
+    assert connects
+    assert "{=" not in rights
+
+
+def test_without_a_server_an_ephemeral_one_serves(scratch: Scratch, declared: MetaData) -> None:
+    """It is asked for where there is none, or where the owner may not make databases, and left afterwards."""
+    used: list[str] = []
+
+    @contextmanager
+    def ephemeral() -> Iterator[DatabaseUrl]:
+        used.append("begun")
+        yield scratch.url
+        used.append("over")
+
+    declared.tables["users"].append_column(Column("nickname", Text))
+    path = migrate.generate(
+        None, scratch.settings, Request("Add"), checkout=scratch.checkout, metadata=declared, ephemeral=ephemeral
+    )
+    assert path is not None
+    assert used == ["begun", "over"]
