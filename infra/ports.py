@@ -49,14 +49,12 @@ def choose_ports(
 
 def _any(spec: StackSpec, service: Service, remembered: int | None, say: Say) -> int:
     standard = STANDARD_PORT[service] if spec.durable else None
-    for candidate in filter(None, (remembered, standard)):
-        if is_free(candidate):
-            return candidate
-    port = _free_port()
-    if standard is not None:
-        found = holder(remembered or standard)
+    wanted = remembered or standard
+    port = next(filter(is_free, filter(None, (remembered, standard))), None) or _free_port()
+    if standard is not None and wanted is not None and port != wanted:
+        found = holder(wanted)
         how = f" (`{found.stop}` stops it)" if found.stop else ""
-        say(f"port {remembered or standard} is taken by {found}{how}; {service} gets {port}")
+        say(f"port {wanted} is taken by {found}{how}; {service} gets {port}")
     return port
 
 
