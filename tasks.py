@@ -261,19 +261,36 @@ def bootstrap(_: Context, sql: bool = False, json: bool = False) -> None:
     rename="What is only called otherwise: old:new for a table, table.column:new. May be repeated.",
     allow_drop="Let tables, columns and values of enum types go that are no longer declared.",
     check="Write nothing; exit 5 when there is something to write.",
+    merge="Join branches of migrations by one that follows them all.",
+    rebase="Put a branch of migrations behind the other: its first file, which nobody has applied.",
 )
 def generate(
-    _: Context, message: str = "", rename: list[str] | None = None, allow_drop: bool = False, check: bool = False
+    _: Context,
+    *,
+    message: str = "",
+    rename: list[str] | None = None,
+    allow_drop: bool = False,
+    check: bool = False,
+    merge: bool = False,
+    rebase: str = "",
 ) -> None:
     """Write a migration from the difference between models and migrations; needs no stack."""
     from schema import migrate
     from schema.autogenerate.generate import Request
 
+    if merge or rebase:
+        from schema.autogenerate import heads
+
+        moved = heads.rebase(CHECKOUT, rebase) if rebase else (heads.merge(CHECKOUT, message),)
+        print(*(path.relative_to(CHECKOUT) for path in moved), sep="\n")
+        return
     settings = Settings.load()
     ask = _asked if sys.stdin.isatty() else None
     request = Request(message, tuple(rename or ()), allow_drop=allow_drop, check=check, ask=ask)
     path = migrate.generate(_owner_if_up(settings), settings, request, ephemeral=_ephemeral(settings))
     print(path.relative_to(CHECKOUT) if path else "nothing changed: the migrations make what the models declare")
+    for finding in migrate.findings(path) if path else ():
+        _say(str(finding))
 
 
 def _owner_if_up(settings: Settings) -> "DatabaseUrl | None":

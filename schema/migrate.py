@@ -11,6 +11,7 @@ from schema.applying.run import Run
 from schema.autogenerate.generate import Generation, Request
 from schema.autogenerate.imported import refuse_unimported
 from schema.engine import owner_engine
+from schema.migration_check import Finding, check_migrations
 from schema.revisions import Migrations
 from schema.shadow_template import Ephemeral, key, migrated_shadow
 
@@ -48,6 +49,15 @@ def generate(
         owner_engine(shadow, settings).connect() as connection,
     ):
         return Generation(migrations, connection, declared, request).run()
+
+
+def findings(*paths: Path) -> tuple[Finding, ...]:
+    """Return what is amiss in migrations, as `schema.migration_check` says; of all of them unless some are named."""
+    from schema.models import metadata  # applying migrations needs no models
+    from schema.tenancy import is_tenant_table  # as above
+
+    every = paths or sorted((CHECKOUT / "migrations" / "versions").glob("*.py"))
+    return check_migrations(every, {table.name for table in metadata.sorted_tables if is_tenant_table(table)})
 
 
 def _apply(migrations: Migrations, connection: Connection) -> None:

@@ -35,15 +35,8 @@ class Migrations:
         Raises:
             MigrationError: a file cannot be read, two have one number, or they end in several heads; names files.
         """
-        pyproject = checkout / "pyproject.toml"
-        if not pyproject.is_file():
-            raise MigrationError(
-                f"{checkout} holds no pyproject.toml, so no migrations. Run the command in a checkout."
-            )
-        config = Config(toml_file=pyproject, cmd_opts=Namespace(quiet=True))
+        config, scripts = open_scripts(checkout)
         with explained(lambda reason: f"The migrations of {checkout} cannot be read: {reason}"):
-            scripts = ScriptDirectory.from_config(config)
-            _refuse_doubles(Path(scripts.versions))
             return cls(checkout, config, scripts, _single_head(scripts))
 
     @property
@@ -76,6 +69,23 @@ class Migrations:
         """Return what a database lacks that is at these revisions, the next one first."""
         done = self.up_to(at)
         return [script for script in self.in_order if script not in done]
+
+
+def open_scripts(checkout: Path, *, readable: bool = True) -> tuple[Config, ScriptDirectory]:
+    """Open the folder of migrations that the checkout's pyproject.toml names; where they end is not looked at.
+
+    Raises:
+        MigrationError: there is none or, unless they need not be `readable`, two files have one number; names them.
+    """
+    pyproject = checkout / "pyproject.toml"
+    if not pyproject.is_file():
+        raise MigrationError(f"{checkout} holds no pyproject.toml, so no migrations. Run the command in a checkout.")
+    config = Config(toml_file=pyproject, cmd_opts=Namespace(quiet=True))
+    with explained(lambda reason: f"The migrations of {checkout} cannot be read: {reason}"):
+        scripts = ScriptDirectory.from_config(config)
+        if readable:
+            _refuse_doubles(Path(scripts.versions))
+    return config, scripts
 
 
 def applied(connection: Connection) -> tuple[str, ...]:
@@ -127,17 +137,18 @@ def _refuse_doubles(versions: Path) -> None:
         other = seen.setdefault(path.name.partition("_")[0], path.name)
         if other != path.name:
             raise MigrationError(
-                f"{other} and {path.name} in {versions} have one number. Give the one that nobody has applied the next "
-                "free number, in its name and inside it, and let it follow the other."
+                f"{other} and {path.name} in {versions} have one number. Put the one that nobody has applied behind "
+                f"the other: `invoke generate --rebase {path.name}`."
             )
 
 
 def _single_head(scripts: ScriptDirectory) -> str | None:
     heads = scripts.get_heads()
     if len(heads) > 1:
-        files = " and ".join(Path(scripts.get_revision(head).path).name for head in heads)
+        names = [Path(scripts.get_revision(head).path).name for head in sorted(heads)]
         raise MigrationError(
-            f"The migrations end in {files}. Let one follow the other, or join them: alembic merge heads."
+            f"The migrations end in {' and '.join(names)}. Put a branch that nobody has applied behind the other, from "
+            f"its first file on: `invoke generate --rebase {names[-1]}`, or join them: `invoke generate --merge`."
         )
     return heads[0] if heads else None
 

@@ -28,10 +28,8 @@ def test_an_ephemeral_server_serves_the_owner_and_is_gone_afterwards(
         assert owner.user == Role.OWNER
         with connect(owner, settings, autocommit=True) as connection:
             connection.execute("CREATE DATABASE made")
-            answer = connection.execute("SHOW data_directory").fetchone()
-        assert answer is not None
-        folder = Path(answer[0])
-        started = (one for one in psutil.process_iter() if one.pid not in before)
-        [server] = [one for one in started if one.name() == "postgres" and str(folder) in " ".join(one.cmdline())]
+        started = (one for one in psutil.process_iter() if one.pid not in before and one.name() == "postgres")
+        [server] = [one for one in started if f"={owner.port}" in " ".join(one.cmdline())]
+        folder = Path(server.cwd())
     assert not server.is_running()
     assert not folder.exists()
