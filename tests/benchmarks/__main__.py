@@ -11,7 +11,7 @@ from typing import NoReturn
 
 from infra.errors import InfraError
 from infra.settings import BackendChoice
-from tests.benchmarks import bring_up, isolation, migrate, start_up
+from tests.benchmarks import bring_up, generate, isolation, migrate, start_up
 from tests.benchmarks.cases import Measured, Suite, measure
 from tests.benchmarks.commands import CommandFailed, uninterrupted
 from tests.benchmarks.report import as_data, as_table
@@ -20,6 +20,7 @@ _SUITES: dict[Suite, BackendChoice | None] = {
     start_up.SUITE: None,
     migrate.SUITE: BackendChoice.EMBEDDED,
     isolation.SUITE: BackendChoice.EMBEDDED,
+    generate.SUITE: BackendChoice.EMBEDDED,
     bring_up.EMBEDDED: BackendChoice.EMBEDDED,
     bring_up.DOCKER: BackendChoice.DOCKER,
 }
