@@ -92,6 +92,7 @@ def test_two_at_once_apply_everything_once(commands: Checkout, scratch: Scratch)
 
 
 @pytest.mark.slow
+@pytest.mark.one_backend
 def test_rounds_of_two_of_which_one_is_killed(commands: Checkout, scratch: Scratch) -> None:
     """Twenty times over: one is killed at some moment, the other succeeds all the same, and nothing is lost."""
     scratch.upgrade()
@@ -119,8 +120,8 @@ def test_what_goes_wrong_is_said_and_put_right(commands: Checkout, scratch: Scra
 
     def refused() -> str:
         done = commands.invoke("migrate")
-        assert (done.returncode, "Traceback" in done.stderr, len(done.stderr.splitlines())) == (5, False, 2)
-        return done.stderr
+        assert (done.returncode, "Traceback" in done.stderr) == (5, False)
+        return done.stderr.splitlines()[-1]
 
     assert "could not create unique index" in refused()
     assert number(scratch, INVALID) == 1

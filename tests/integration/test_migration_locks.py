@@ -90,6 +90,7 @@ def test_others_wait_no_longer_than_the_lock_timeout(scratch: Scratch, stack: Ru
 
 
 @pytest.mark.slow
+@pytest.mark.one_backend
 def test_a_held_table_ends_the_command(commands: Checkout, scratch: Scratch, stack: RunningStack) -> None:
     """With the command's own patience a SELECT never waits four seconds, and `migrate` ends with 5 and names who."""
     scratch.upgrade()

@@ -212,6 +212,7 @@ def test_sessions_that_share_a_connection_see_their_own_rows(single: Engine, sig
 
 
 @pytest.mark.slow
+@pytest.mark.one_backend
 def test_sessions_that_share_a_connection_see_their_own_rows_for_long(single: Engine, sign_up: SignUp) -> None:
     """The same over many more orders."""
     share(single, sign_up, LONG)
