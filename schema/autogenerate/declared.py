@@ -66,6 +66,8 @@ class _Declared:
     views: Mapping[str, str]
     pairs: Mapping[Pair, tuple[str, str]]
     """Where each pair is made: table and column."""
+    pair_of: Mapping[tuple[str, str], Pair]
+    """The pair of each declared column."""
     enums: Mapping[str, tuple[str, ...]]
 
     @classmethod
@@ -74,15 +76,15 @@ class _Declared:
         tables = [table for table in every if not table.is_view]
         compiler = _compiler(dialect)
         # Named after the first column that has it, whom the server then names where it refuses a default.
+        pair_of = {(table.name, c.name): _pair(c, compiler) for table in tables for c in table.columns}
         pairs: dict[Pair, str] = {}
-        for table in tables:
-            for column in table.columns:
-                pairs.setdefault(_pair(column, compiler), f"{table.name}.{column.name}")
+        for place, pair in pair_of.items():
+            pairs.setdefault(pair, ".".join(place))
         places = {
             pair: (_PAIRS.format(n // _WIDTH), name if len(name.encode()) < _NAME else f"c{n}")
             for n, (pair, name) in enumerate(pairs.items())
         }
-        return cls(metadata, dialect, tables, dict(_views(every, dialect)), places, declared_enums(tables))
+        return cls(metadata, dialect, tables, dict(_views(every, dialect)), places, pair_of, declared_enums(tables))
 
     def expressive(self, actual: Contents) -> list[Table]:
         """Return the tables whose expressions name their columns, here or in the database."""
@@ -107,11 +109,10 @@ class _Declared:
 
     def columns(self, made: Contents) -> Iterator[tuple[tuple[str, str], Column]]:
         """Yield the declared columns, from the pairs and tables that were made."""
-        compiler = _compiler(self.dialect)
         for table in self.tables:
             for column in table.columns:
                 generated = made.columns[table.name, column.name].generated if column.computed is not None else None
-                pair = made.columns[self.pairs[_pair(column, compiler)]]
+                pair = made.columns[self.pairs[self.pair_of[table.name, column.name]]]
                 nullable = bool(column.nullable)
                 yield (
                     (table.name, column.name),
