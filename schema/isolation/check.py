@@ -124,14 +124,14 @@ def _probe(
     from schema.applying.guard import Guard
     from schema.applying.upgrade import upgrade
     from schema.engine import owner_engine
-    from schema.isolation.drift import data_statements, drift
+    from schema.isolation.drift import drift, lint
 
     factories = load_factories(declared.factories)
     say("making a clone")
     with shadow_database(owner, settings) as clone:
         upgrade(clone, settings, checkout=checkout, manner=Manner(guard=Guard(i_mean=clone.database)))
         with owner_engine(owner, settings).connect() as here, owner_engine(clone, settings).connect() as there:
-            found = [*drift(here, there), *data_statements(checkout)]
+            found = [*drift(here, there), *lint(checkout)]
         probed = probe.probe(clone, user.on(clone.database), settings, factories, say)
         return replace(probed, findings=(*found, *probed.findings))
 

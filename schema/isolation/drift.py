@@ -1,4 +1,4 @@
-"""What the models declare and the database does not hold, and what migrations would do to tenants' data unseen.
+"""What the models declare and the database does not hold, and what is amiss in the migrations' files.
 
 Unlike the rules, this reads the models and the files: it finds what was changed by hand, however harmless it looks.
 """
@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from schema.functions import FUNCTIONS
 from schema.isolation.finding import Finding
-from schema.migration_lint import silent_data_statements
+from schema.migration_check import check_migrations
 from schema.models import metadata
 from schema.revisions import Migrations
 from schema.rls.catalog import as_written, read_functions, read_tables
@@ -35,16 +35,14 @@ def drift(database: Connection, clone: Connection) -> Iterator[Finding]:
             yield Finding("as-declared", signature, "it is not as declared", fix)
 
 
-def data_statements(checkout: Path) -> Iterator[Finding]:
-    """Yield the data statements of migrations that would silently touch no tenant's row.
+def lint(checkout: Path) -> Iterator[Finding]:
+    """Yield what is amiss in the migrations' files, as `schema.migration_check` says, and not allowed there.
 
     Raises:
         MigrationError: the migrations cannot be read.
     """
     tenant_tables = {table.name for table in metadata.sorted_tables if is_tenant_table(table)}
-    for script in Migrations.load(checkout).scripts.walk_revisions():
-        path = Path(script.path)
-        for found in silent_data_statements(path.read_text(encoding="utf-8"), tenant_tables):
-            wrong = f"a data statement on tenant table {found.table} names no tenant, so it touches no row"
-            fix = "run it through for_each_tenant, or inside as_tenant (schema.data_migration)"
-            yield Finding("data-statement", f"{path.name}:{found.line}", wrong, fix)
+    paths = [Path(script.path) for script in Migrations.load(checkout).in_order]
+    for found in check_migrations(paths, tenant_tables):
+        fix = f"write it otherwise, or say why not in the line above: # allow {found.rule}: …"
+        yield Finding(found.rule, f"{found.file}:{found.line}", found.message, fix)
