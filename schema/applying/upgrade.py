@@ -56,6 +56,7 @@ def upgrade(
             change.refuse(planned(pending, "upgrade"), change.rules)
         done = change.run(pending, change.rules, lambda: command.upgrade(change.migrations.config, "head"))
         if (head := change.migrations.head) is not None:
+            ledger.ensure(change.lock)  # what was migrated without it has none
             ledger.remember_code(change.lock, head, code)
     return Upgraded(done, head)
 

@@ -146,3 +146,13 @@ def test_plain_alembic_writes_the_same_ledger(commands: Checkout, scratch: Scrat
     assert scratch.lines == {HEAD: State.APPLIED, "9999": State.APPLIED}
     alembic(f"downgrade {HEAD}", "stamp 9999")
     assert scratch.lines == {HEAD: State.APPLIED, "9999": State.UNRECORDED}
+
+
+def test_a_database_without_a_ledger_is_taken_as_it_is(scratch: Scratch) -> None:
+    """Where something else has migrated, nothing is pending, nothing is entered by itself, and the next file is."""
+    scratch.upgrade()
+    scratch.connection.execute("DROP TABLE app.migration_ledger")
+    assert scratch.upgrade().applied == ()
+    scratch.write("op.execute('SELECT 1')")
+    scratch.upgrade()
+    assert scratch.connection.execute("SELECT revision FROM app.migration_ledger").fetchall() == [("9999",)]
