@@ -1,26 +1,23 @@
-"""The commands: each parses, calls one function and prints. `invoke --list` names them."""
+"""The commands: each parses, calls one function and prints. `invoke --list` names them.
+
+Invoke reads them from this one file, so it is as long as there are commands.
+"""
 
 import functools
-import os
 import shlex
-import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import asdict
 from datetime import UTC, datetime
-from enum import StrEnum
 from json import dumps
 from pathlib import Path
-from time import monotonic
-from types import FrameType
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING
 
 from invoke.context import Context
 from invoke.exceptions import Exit
-from invoke.tasks import task
 
-from infra.endpoints import HOST, redis_url, role_url
+from infra import cli
 from infra.errors import InfraError
 from infra.settings import CHECKOUT, Role, Settings, write_env_file
 from infra.spec import Project, Service
@@ -28,54 +25,11 @@ from schema.errors import SchemaError
 
 if TYPE_CHECKING:
     from infra.readiness import Preparation
-    from infra.stack import Stack
     from infra.urls import DatabaseUrl
     from schema.applying.changing import Manner
     from schema.applying.run import Step
 
-Command = TypeVar("Command", bound=Callable[..., None])
-Choice = TypeVar("Choice", bound=StrEnum)
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
-
-
-def _later(say: Callable[[str], None], seconds: float = 1) -> Callable[[str], None]:
-    """Report progress only where a command takes its time."""
-    begun = monotonic()
-    return lambda line: say(line) if monotonic() - begun > seconds else None
-
-
-def _terminated(_signal: int, _frame: FrameType | None) -> NoReturn:
-    raise SystemExit(128 + signal.SIGTERM)
-
-
-def command(*repeatable: str, **help_texts: str) -> Callable[[Command], Command]:
-    """Make a function a task whose expected errors are one paragraph on stderr and an exit code.
-
-    `repeatable` are the options that may be given several times.
-    """
-
-    def decorate(function: Command) -> Command:
-        @functools.wraps(function)
-        def run(*arguments: Any, **options: Any) -> None:
-            # As an exception, so that what an interrupted command has begun is taken back.
-            signal.signal(signal.SIGTERM, _terminated)
-            try:
-                function(*arguments, **options)
-            except (InfraError, SchemaError) as error:
-                raise Exit("\n".join((str(error), *getattr(error, "__notes__", ()))), error.exit_code) from None
-            except BrokenPipeError:
-                # Whoever read the output, as `head`, has enough; what is still buffered has nowhere to go.
-                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            except KeyboardInterrupt as stop:
-                raise Exit("interrupted", 128 + (stop.args[0] if stop.args else signal.SIGINT)) from None
-
-        made: Any = task(run, help=help_texts, iterable=repeatable)
-        return made  # type: ignore[no-any-return]  # a task is called as its function is, which its type does not say
-
-    return decorate
+command = functools.partial(cli.command, (InfraError, SchemaError))
 
 
 def _project() -> Project:
@@ -105,14 +59,14 @@ def _preparation() -> "Preparation":
 )
 def up(_: Context, adopt: bool = False, new: bool = False) -> None:
     """Start PostgreSQL and Redis and wait until they serve; do nothing where they do."""
-    from infra import adoption, stack
+    from infra import adoption, shown, stack
 
     if write_env_file(CHECKOUT):
-        _say("wrote .env with generated passwords (mode 0600)")
+        cli.say("wrote .env with generated passwords (mode 0600)")
     settings = Settings.load()
-    ask = _asked if sys.stdin.isatty() else None
-    project = adoption.settle(CHECKOUT, adopt=adopt, new=new, ask=ask, say=_say)
-    _print_stack(stack.up(settings, project, _preparation(), _say), settings)
+    ask = cli.asked if sys.stdin.isatty() else None
+    project = adoption.settle(CHECKOUT, adopt=adopt, new=new, ask=ask, say=cli.say)
+    print(*shown.lines(stack.up(settings, project, _preparation(), cli.say), settings), sep="\n")
 
 
 @command(volumes="Remove the data as well; asks first.", yes="Answer that question with yes.")
@@ -121,8 +75,8 @@ def down(_: Context, volumes: bool = False, yes: bool = False) -> None:
     from infra import stack
 
     if volumes and not yes:
-        _confirm(f"Remove all data of the stack {_project().id}?")
-    stopped = stack.down(_project(), _say, volumes=volumes)
+        cli.confirm(f"Remove all data of the stack {_project().id}?")
+    stopped = stack.down(_project(), cli.say, volumes=volumes)
     print(
         "stopped" if stopped.operations else "nothing ran", "and all data removed" if volumes else "; the data is kept"
     )
@@ -131,15 +85,15 @@ def down(_: Context, volumes: bool = False, yes: bool = False) -> None:
 @command(json="Print JSON, for programs.")
 def status(_: Context, json: bool = False) -> None:
     """Show what runs, where and since when."""
-    from infra import stack
+    from infra import shown, stack
 
     current = stack.status(_project())
     if json:
-        print(dumps(_described(current), indent=2))
+        print(dumps(shown.described(current), indent=2))
     elif not current.servers:
         print(f"{current.project.id}: nothing runs; `invoke up` starts it")
     else:
-        _print_stack(current, Settings.load())
+        print(*shown.lines(current, Settings.load()), sep="\n")
 
 
 @command(json="Print JSON, for programs.")
@@ -147,7 +101,7 @@ def plan(_: Context, json: bool = False) -> None:
     """Show what `up` would do now, each step with its cause; change nothing."""
     from infra import stack
 
-    planned = stack.plan(Settings.load(), _project(), _preparation(), _say)
+    planned = stack.plan(Settings.load(), _project(), _preparation(), cli.say)
     steps = [{"verb": str(step.verb), "target": step.title, "cause": step.cause} for step in planned.operations]
     if json:
         print(dumps({"project": planned.project.id, "backend": planned.backend, "operations": steps}, indent=2))
@@ -166,12 +120,12 @@ def logs(_: Context, service: str = "", follow: bool = False, lines: str = "100"
     """Show the last lines of the servers' logs, also of servers that are stopped."""
     from infra.logs import read
 
-    services = [_one_of(Service, service, "--service")] if service else list(Service)
+    services = [cli.one_of(Service, service, "--service")] if service else list(Service)
     line = None
-    for line in read(_project(), services, _number(lines, "--lines"), follow=follow):
+    for line in read(_project(), services, cli.number(lines, "--lines"), follow=follow):
         print(line, flush=follow)
     if line is None:
-        _say("nothing is logged; `invoke up` starts the servers")
+        cli.say("nothing is logged; `invoke up` starts the servers")
 
 
 @command(role="As whom: owner (the default), user, maintenance or admin.")
@@ -183,7 +137,7 @@ def psql(_: Context, role: str = "") -> None:
     """
     from infra import clients
 
-    clients.psql(Settings.load(), _project(), _one_of(clients.As, role, "--role") if role else None).become()
+    clients.psql(Settings.load(), _project(), cli.one_of(clients.As, role, "--role") if role else None).become()
 
 
 @command()
@@ -224,7 +178,7 @@ def build_images(_: Context, force: bool = False) -> None:
     from infra.docker_backend.engine import connect, find_endpoint
     from infra.images.build import build
 
-    for reference in build(connect(find_endpoint()), progress=_say, force=force):
+    for reference in build(connect(find_endpoint()), progress=cli.say, force=force):
         print(reference)
 
 
@@ -285,12 +239,12 @@ def generate(
         print(*(path.relative_to(CHECKOUT) for path in moved), sep="\n")
         return
     settings = Settings.load()
-    ask = _asked if sys.stdin.isatty() else None
+    ask = cli.asked if sys.stdin.isatty() else None
     request = Request(message, tuple(rename or ()), allow_drop=allow_drop, check=check, ask=ask)
     path = migrate.generate(_owner_if_up(settings), settings, request, ephemeral=_ephemeral(settings))
     print(path.relative_to(CHECKOUT) if path else "nothing changed: the migrations make what the models declare")
     for finding in migrate.findings(path) if path else ():
-        _say(str(finding))
+        cli.say(str(finding))
 
 
 def _owner_if_up(settings: Settings) -> "DatabaseUrl | None":
@@ -310,7 +264,7 @@ def _ephemeral(settings: Settings) -> "Callable[[], AbstractContextManager[Datab
     def start() -> "AbstractContextManager[DatabaseUrl]":
         from infra.ephemeral import ephemeral_postgres
 
-        return ephemeral_postgres(settings, _preparation(), _say)
+        return ephemeral_postgres(settings, _preparation(), cli.say)
 
     return start
 
@@ -327,8 +281,8 @@ def migrate(_: Context, plan: bool = False, sql: bool = False, i_mean: str = "",
 
     settings = Settings.load()
     owner = database_url(settings, Role.OWNER)
-    _say(f"{owner.user} at {owner.host}:{owner.port}, database {owner.database}")
-    with _stoppable():
+    cli.say(f"{owner.user} at {owner.host}:{owner.port}, database {owner.database}")
+    with cli.stoppable():
         if not (plan or sql or i_mean or accept) and (head := _unchanged(owner, settings)):
             print(f"nothing to do: at {head}")
             return
@@ -359,11 +313,11 @@ def rollback(_: Context, steps: str = "1", allow_data_loss: bool = False, i_mean
 
     settings = Settings.load()
     owner = database_url(settings, Role.OWNER)
-    _say(f"{owner.user} at {owner.host}:{owner.port}, database {owner.database}")
-    with _stoppable():
+    cli.say(f"{owner.user} at {owner.host}:{owner.port}, database {owner.database}")
+    with cli.stoppable():
         from schema.applying.rollback import rollback
 
-        count, manner = _number(steps, "--steps"), _manner(settings, "took back", i_mean)
+        count, manner = cli.number(steps, "--steps"), _manner(settings, "took back", i_mean)
         rollback(owner, settings, count, manner=manner, allow_data_loss=allow_data_loss)
 
 
@@ -418,7 +372,7 @@ def tenants_list(_: Context, json: bool = False) -> None:
     for tenant in found:
         print(f"{tenant.tenant_id}  {tenant.slug:{width}}  {tenant.created_at:%Y-%m-%d}  {tenant.name}")
     if not found:
-        _say("there are no tenants; `invoke tenants-create NAME` makes one")
+        cli.say("there are no tenants; `invoke tenants-create NAME` makes one")
 
 
 @command(
@@ -439,7 +393,7 @@ def tenants_delete(_: Context, tenant: str, yes: bool = False, export: str = "",
     held = lifecycle.rows_of(owner, settings, found.tenant_id)
     if not yes:
         rows = ", ".join(f"{count} in {table}" for table, count in held.items())
-        _confirm(f"Delete tenant {found.name!r} ({found.slug}, {found.tenant_id}) at {owner} with its rows: {rows}?")
+        cli.confirm(f"Delete tenant {found.name!r} ({found.slug}, {found.tenant_id}) at {owner} with its rows: {rows}?")
     if not no_export:
         file = Path(export or f"{found.slug}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.sql")
         dump_tenant(owner, found.tenant_id, list(held), file)
@@ -457,7 +411,7 @@ def check(_: Context, json: bool = False) -> None:
     settings = Settings.load()
     external = settings.database_owner_url is not None and settings.database_url is None
     user = None if external else database_url(settings, Role.USER)
-    report = check(database_url(settings, Role.OWNER), user, settings, _later(_say))
+    report = check(database_url(settings, Role.OWNER), user, settings, cli.later())
     print(dumps(asdict(report), indent=2) if json else report)
     report.require()
 
@@ -468,7 +422,7 @@ def lint(context: Context) -> None:
     # The tools of this very environment, whether or not it is activated.
     tools = shlex.quote(str(Path(sys.executable).parent))
     for check in ("ruff format --check .", "ruff check .", "mypy", "lint-imports"):
-        _say(f"$ {check}")
+        cli.say(f"$ {check}")
         context.run(f"{tools}/{check}")
 
 
@@ -487,22 +441,8 @@ def mutate(context: Context, only: str = "") -> None:
 @command(output="The file for the figures.", rounds="How often each case is timed.")
 def bench(context: Context, output: str = "bench.json", rounds: str = "7") -> None:
     """Time the commands against their peers, interleaved; write medians and spread as JSON."""
-    count = _number(rounds, "--rounds")
+    count = cli.number(rounds, "--rounds")
     context.run(f"{sys.executable} -m tests.benchmarks --rounds {count} --output {shlex.quote(output)}")
-
-
-@contextmanager
-def _stoppable() -> Iterator[None]:
-    """Let SIGTERM end a block as Ctrl-C does, so that psycopg cancels the statement that runs."""
-
-    def stop(number: int, _frame: FrameType | None) -> NoReturn:
-        raise KeyboardInterrupt(number)
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _unchanged(owner: "DatabaseUrl", settings: Settings) -> str | None:
@@ -524,51 +464,4 @@ def _manner(settings: Settings, verb: str, i_mean: str) -> "Manner":
         observers = [administrator_url(settings)]
     except InfraError:  # nobody may see more than the owner
         observers = []
-    return Manner(guard=Guard(_project().id, i_mean), observers=tuple(observers), finished=finished, say=_say)
-
-
-def _confirm(question: str) -> None:
-    if not sys.stdin.isatty():
-        raise Exit(f"{question} Nobody can answer here: repeat the command with --yes.", 1)
-    if not _asked(question):
-        raise Exit("nothing was changed", 1)
-
-
-def _asked(question: str) -> bool:
-    return input(f"{question} [y/N] ").strip().lower() in {"y", "yes"}
-
-
-def _one_of(kind: type[Choice], text: str, flag: str) -> Choice:
-    try:
-        return kind(text)
-    except ValueError:
-        raise Exit(f"{flag} {text} is unknown: it is one of {', '.join(kind)}", 1) from None
-
-
-def _number(text: str, flag: str) -> int:
-    # Not left to Invoke, whose answer to anything but a number is a traceback.
-    if not (text.isascii() and text.isdigit()):
-        raise Exit(f"{flag} {text} is no whole number", 1)
-    return int(text)
-
-
-def _described(current: "Stack") -> dict[str, Any]:
-    return {
-        "project": current.project.id,
-        "backend": current.backend,
-        "services": {
-            service: {"host": HOST, "port": server.port, "since": server.since.isoformat(), "runs": server.what}
-            for service, server in current.servers.items()
-        },
-    }
-
-
-def _print_stack(current: "Stack", settings: Settings) -> None:
-    """Print where the servers answer, without passwords."""
-    urls = {
-        Service.POSTGRES: str(role_url(settings, current.ports, Role.USER)),
-        Service.REDIS: redis_url(current.ports),
-    }
-    for service, server in current.servers.items():
-        since = f"{server.since.astimezone():%Y-%m-%d %H:%M:%S}"
-        print(f"{service:9} {urls[service]}  ({current.backend}, {server.what}, since {since})")
+    return Manner(guard=Guard(_project().id, i_mean), observers=tuple(observers), finished=finished, say=cli.say)

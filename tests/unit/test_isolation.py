@@ -6,7 +6,7 @@ from uuid import UUID
 import pytest
 from psycopg.sql import SQL, Composed
 
-import tasks
+from infra import cli
 from infra.errors import ConfigError
 from schema.isolation.declarations import Allowed, Declarations, sift
 from schema.isolation.finding import Finding
@@ -22,8 +22,8 @@ FINDING = Finding("row-security-off", "users", "it is off", "ALTER TABLE users E
 def test_progress_is_told_where_a_command_takes_its_time() -> None:
     """What is done within a second is not announced."""
     told: list[str] = []
-    tasks._later(told.append, seconds=60)("at once")
-    tasks._later(told.append, seconds=0)("late")
+    cli.later(told.append, seconds=60)("at once")
+    cli.later(told.append, seconds=0)("late")
     assert told == ["late"]
 
 
