@@ -248,6 +248,16 @@ CHANGES = {
         HAPPY,
         MOODS,
     ),
+    "enum value removed with the check and the index on it": Change(
+        table(
+            column("m", mood("ok", "odd", "sad")),
+            check("m <> 'odd'"),
+            index("ix_odd", "id", postgresql_where=text("m = 'odd'")),
+        ),
+        table(MOOD),
+        HAPPY,
+        MOODS,
+    ),
     "enum reordered": Change(table(MOOD), table(column("m", mood("sad", "ok"))), HAPPY, MOODS),
     "enum's array": Change(
         table(column("m", ARRAY(mood("ok", "sad")))),
