@@ -4,8 +4,12 @@ import re
 import subprocess
 import sys
 
+import pytest
+
 from infra.settings import CHECKOUT, Role
 from tests.fixtures.checkout import Checkout
+
+pytestmark = pytest.mark.one_backend
 
 README = (CHECKOUT / "README.md").read_text(encoding="utf-8")
 

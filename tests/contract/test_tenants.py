@@ -13,6 +13,8 @@ from infra.embedded_backend.binaries import find_postgres
 from infra.settings import Role
 from tests.fixtures.checkout import Checkout, Done
 
+pytestmark = pytest.mark.one_backend
+
 
 @pytest.fixture
 def slug() -> str:

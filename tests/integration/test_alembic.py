@@ -3,9 +3,13 @@
 import subprocess
 import sys
 
+import pytest
+
 from infra.settings import Role
 from schema.revisions import Migrations
 from tests.fixtures.checkout import Checkout
+
+pytestmark = pytest.mark.one_backend
 
 # One process for all three, which costs a third; -P, because the console script has no working directory on its path.
 COMMANDS = "from alembic.config import main; main(['upgrade', 'head']); main(['current']); main(['check'])"

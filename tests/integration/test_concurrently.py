@@ -12,6 +12,8 @@ from schema.errors import MigrationError
 from tests.fixtures.stack import RunningStack
 from tests.integration.conftest import HEAD, Scratch
 
+pytestmark = pytest.mark.one_backend
+
 CREATE = "create_index('ix_users_email', 'users', ['email'], unique=True)"
 DROP = "drop_index('ix_users_email', 'users')"
 INDEX = """

@@ -13,6 +13,8 @@ from schema.errors import MigrationError
 from tests.fixtures.checkout import Checkout
 from tests.integration.conftest import HEAD, Scratch
 
+pytestmark = pytest.mark.one_backend
+
 DESTRUCTIVE = [
     "op.drop_column('users', 'email')",
     "op.execute('TRUNCATE users')",

@@ -15,6 +15,8 @@ from schema.errors import MigrationError
 from tests.fixtures.checkout import Checkout
 from tests.integration.conftest import HEAD, Scratch
 
+pytestmark = pytest.mark.one_backend
+
 ROWS = """
     SELECT revision, file, sha256, content, milliseconds, applied_by, applied_at <= now()
     FROM app.migration_ledger ORDER BY 1

@@ -11,6 +11,8 @@ import pytest
 from tests.fixtures.checkout import Checkout
 from tests.integration.conftest import HEAD, Scratch
 
+pytestmark = pytest.mark.one_backend
+
 # The backends of whoever migrates; this connection's own is none of them.
 OURS = """
     SELECT count(*) FROM pg_stat_activity
@@ -92,7 +94,6 @@ def test_two_at_once_apply_everything_once(commands: Checkout, scratch: Scratch)
 
 
 @pytest.mark.slow
-@pytest.mark.one_backend
 def test_rounds_of_two_of_which_one_is_killed(commands: Checkout, scratch: Scratch) -> None:
     """Twenty times over: one is killed at some moment, the other succeeds all the same, and nothing is lost."""
     scratch.upgrade()

@@ -17,6 +17,8 @@ from tests.fixtures.checkout import Checkout
 from tests.fixtures.stack import RunningStack
 from tests.integration.conftest import HEAD, IMPATIENT, Scratch
 
+pytestmark = pytest.mark.one_backend
+
 ALTER = "op.execute('ALTER TABLE users ADD COLUMN nickname text')"
 
 
@@ -90,7 +92,6 @@ def test_others_wait_no_longer_than_the_lock_timeout(scratch: Scratch, stack: Ru
 
 
 @pytest.mark.slow
-@pytest.mark.one_backend
 def test_a_held_table_ends_the_command(commands: Checkout, scratch: Scratch, stack: RunningStack) -> None:
     """With the command's own patience a SELECT never waits four seconds, and `migrate` ends with 5 and names who."""
     scratch.upgrade()

@@ -5,6 +5,8 @@ import pytest
 from schema.errors import MigrationError
 from tests.integration.conftest import HEAD, Scratch
 
+pytestmark = pytest.mark.one_backend
+
 MAKE = "op.execute('CREATE TABLE notes (id int, body text)')"
 DROP = "op.drop_table('notes')"
 

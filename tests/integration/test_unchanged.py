@@ -10,6 +10,8 @@ from schema.applying.unchanged import head_if_unchanged
 from tests.fixtures.checkout import Checkout
 from tests.integration.conftest import HEAD, Scratch
 
+pytestmark = pytest.mark.one_backend
+
 HEAVY = ("alembic", "sqlalchemy", "schema.models", "structlog")
 
 
