@@ -259,14 +259,17 @@ def test_changed_passwords_are_taught_to_the_data(checkout: Checkout, running: b
 
 
 @pytest.mark.slow
-def test_a_moved_checkout_is_offered_its_stack(checkout: Checkout) -> None:
+def test_a_moved_checkout_is_offered_its_stack(make_checkout: MakeCheckout, backend: BackendChoice) -> None:
     """After a move `up` starts nothing until it is told; with `--adopt` the data of before is there."""
+    # A name of its own: by its name a checkout finds the stack that it had, and so would those of other tests.
+    name = f"travelling-{backend}"
+    checkout = make_checkout(name)
     checkout.succeed("up")
     checkout.query(Role.OWNER, "CREATE TABLE kept AS SELECT 42 AS value")
     checkout.succeed("down")
     former = checkout.project
     (checkout.path.parent / "moved").mkdir()
-    checkout.path = checkout.path.rename(checkout.path.parent / "moved" / "shop")
+    checkout.path = checkout.path.rename(checkout.path.parent / "moved" / name)
     assert checkout.invoke("up").returncode == 4
     assert things_of(checkout.project, checkout.backend) == []
     checkout.succeed("up", "--adopt")
