@@ -8,12 +8,12 @@ from psycopg.sql import SQL, Literal
 from infra.errors import ConfigError
 from infra.settings import DATABASE_NAME, Role, Settings
 from infra.urls import DatabaseUrl
-from schema.requirements import Requirement
+from schema.requirements import Met, Requirement
 from schema.rights import owners_requirements
-from schema.roles import LOCK, Ensured, administrators_requirements, ensure, password_statement
+from schema.roles import LOCK, administrators_requirements, ensure, password_statement
 
 
-def bootstrap(admin: DatabaseUrl, settings: Settings) -> Ensured:
+def bootstrap(admin: DatabaseUrl, settings: Settings) -> Met:
     """Make roles, database and rights on the administrator's server, and see that they hold.
 
     Raises:

@@ -5,7 +5,7 @@ The administrator makes roles, the database and its ownership; everything else t
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import LiteralString
 
 import psycopg
@@ -17,7 +17,7 @@ from infra.settings import DATABASE_NAME, AppEnv, Role, Settings
 from infra.urls import DatabaseUrl
 from schema.connect import BoundedConnection, connect
 from schema.errors import DatabaseUnavailable, RightsError
-from schema.requirements import Requirement, meet, otherwise, unmet
+from schema.requirements import Met, Requirement, meet, otherwise, unmet
 from schema.rights import grant_rights
 
 LOCK = 0x6777726F6C6573
@@ -43,15 +43,7 @@ _WITHOUT_READ_ALL = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Ensured:
-    """The outcome: the statements that were run, and what the server refuses."""
-
-    made: tuple[str, ...]
-    refused: tuple[Requirement, ...]
-
-
-def ensure(admin: DatabaseUrl, settings: Settings) -> Ensured:
+def ensure(admin: DatabaseUrl, settings: Settings) -> Met:
     """Make the roles, the database and their rights as they are declared; a second call changes nothing.
 
     `admin` is a superuser, or a managed server's administrator who may create roles and databases. Where that one
@@ -80,7 +72,7 @@ def ensure(admin: DatabaseUrl, settings: Settings) -> Ensured:
         for role in (Role.USER, Role.MAINTENANCE):
             _login(connection, admin, role, settings).close()
     _log_refused(met.refused, settings)
-    return Ensured((*met.made, *granted), met.refused)
+    return Met((*met.made, *granted), met.refused)
 
 
 def administrators_requirements(settings: Settings) -> tuple[Requirement, ...]:
