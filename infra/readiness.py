@@ -6,19 +6,21 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from threading import Thread
 
 from infra.backend import Backend, Say, Server
 from infra.endpoints import admin_url, role_url
-from infra.errors import CredentialsRefused, StackError
+from infra.errors import CredentialsRefused, InfraError, StackError
 from infra.ports import spec_ports
 from infra.settings import Role, Settings
 from infra.spec import Service, StackSpec
 from infra.urls import DatabaseUrl
 
 _LOG_LINES = 15
+_RETURN = timedelta(seconds=10)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,24 @@ def fingerprint(servers: Mapping[Service, Server], settings: Settings, prepare: 
         service: hashlib.sha256(common.digest() + server.incarnation.encode()).hexdigest()
         for service, server in servers.items()
     }
+
+
+def await_return(backend: Backend, servers: Mapping[Service, Server], settings: Settings, cluster: str) -> None:
+    """Wait until servers that were started again as they were serve; what cannot be said of them, another command says.
+
+    A refused password is an answer too: the settings may be what was changed. Waits for at most ten seconds.
+    """
+    from infra.probes import probe_postgres, probe_redis
+    from infra.waiting import wait_until_ready
+
+    ports = {service: server.port for service, server in servers.items()}
+    probes: dict[Service, Callable[[], None]] = {
+        Service.POSTGRES: lambda: probe_postgres(admin_url(settings, ports), cluster),
+        Service.REDIS: lambda: probe_redis(ports[Service.REDIS], settings.redis_password),
+    }
+    for service in servers:
+        with suppress(InfraError):
+            wait_until_ready(probes[service], partial(backend.still_alive, service), _RETURN)
 
 
 @dataclass(frozen=True, slots=True)

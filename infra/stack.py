@@ -2,14 +2,14 @@
 
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 
 from infra.adoption import renounce
 from infra.backend import Backend, Operation, Say, Server
-from infra.errors import EngineUnavailable, ImageUnavailable, StackError
+from infra.errors import EngineUnavailable, ImageUnavailable, InfraError, StackError
 from infra.ports import choose_ports, spec_ports
-from infra.readiness import Preparation, Readiness, fingerprint
+from infra.readiness import Preparation, Readiness, await_return, fingerprint
 from infra.settings import BackendChoice, Settings
 from infra.spec import Project, Service, StackSpec, build_stack
 from infra.state import Record, forget, ports_claimed, project_lock, state_directory, undisturbed
@@ -47,7 +47,9 @@ def up(settings: Settings, project: Project, prepare: Preparation, say: Say, *, 
         if record is None or not record.proven:
             prepare.load_meanwhile()
         with ports_claimed(project):
-            spec = spec.on_ports(choose_ports(spec, record.ports if record else {}, backend.servers(), say))
+            before = backend.servers()
+            spec = spec.on_ports(choose_ports(spec, record.ports if record else {}, before, say))
+            undo.callback(_await_former, project, backend.choice, before, settings)
             operations = backend.up(spec, undo)
         if operations or not is_proven(record, backend.servers(), settings, prepare):
             superuser = record.superuser if record else ""
@@ -56,6 +58,17 @@ def up(settings: Settings, project: Project, prepare: Preparation, say: Say, *, 
             _remember(backend, spec, fingerprint(backend.servers(), settings, prepare), data)
         undo.pop_all()
     return Stack(project, backend.choice, backend.servers(), operations)
+
+
+def _await_former(
+    project: Project, choice: BackendChoice, before: Mapping[Service, Server], settings: Settings
+) -> None:
+    """Let nobody find a server away that was started again: the last step of taking an attempt back."""
+    with suppress(InfraError):
+        backend = make_backend(choice, project)
+        again = {s: server for s, server in backend.servers().items() if s in before and server != before[s]}
+        if again:
+            await_return(backend, again, settings, project.id)
 
 
 def _remember(backend: Backend, spec: StackSpec, proven: dict[Service, str], data: str) -> None:
