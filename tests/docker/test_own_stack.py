@@ -2,12 +2,13 @@
 
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from infra.settings import BackendChoice
-from infra.spec import Project
+from infra.spec import PROJECT_LABEL, Project
 from tests.fixtures.checkout import copy_project
 from tests.fixtures.world import engine, things_of
 
@@ -22,17 +23,28 @@ def copy(tmp_path: Path) -> Path:
     return copy_project(tmp_path / "copy", "tests")
 
 
-def volumes() -> set[str]:
-    """Name all volumes of the engine."""
+def volumes_left(project: Project, since: datetime) -> set[str]:
+    """Name the volumes on the engine, named or not, that containers of a project mounted since then."""
     with engine() as client:
-        return {found["Name"] for found in client.volumes()["Volumes"] or ()}
+        happened = list(client.events(since=since, until=datetime.now(UTC), decode=True))
+        containers = {
+            event["Actor"]["ID"]
+            for event in happened
+            if event["Type"] == "container" and event["Actor"]["Attributes"].get(PROJECT_LABEL) == project.id
+        }
+        mounted = {
+            event["Actor"]["ID"]
+            for event in happened
+            if event["Type"] == "volume" and event["Actor"]["Attributes"].get("container") in containers
+        }
+        return mounted & {found["Name"] for found in client.volumes()["Volumes"] or ()}
 
 
 def test_a_failed_start_is_cleaned_up(copy: Path) -> None:
     """Where a service cannot start, the run fails and leaves no container, network or volume, named or not."""
     spec = copy / "infra" / "spec.py"
     spec.write_text(spec.read_text().replace('("save", "")', '("no-such-directive", "")'))
-    before = volumes()
+    begun = datetime.now(UTC)
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-x", "-p", "no:cacheprovider", _A_TEST],
         cwd=copy,
@@ -41,5 +53,6 @@ def test_a_failed_start_is_cleaned_up(copy: Path) -> None:
         check=False,
     )
     assert done.returncode == 1, done.stdout
-    assert things_of(Project.of(copy, "test"), BackendChoice.DOCKER) == []
-    assert volumes() <= before
+    project = Project.of(copy, "test")
+    assert things_of(project, BackendChoice.DOCKER) == []
+    assert volumes_left(project, begun) == set()
