@@ -1,7 +1,6 @@
 """Carry out planned operations. Decides nothing; each step tells `undo` how to take it back."""
 
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, suppress
 from functools import partial
 from typing import Any
@@ -25,18 +24,14 @@ def apply_up(client: Client, spec: StackSpec, operations: Sequence[Operation], u
     Raises:
         EnvironmentFault: the engine refuses, as for a port that is taken.
     """
-    starts = [operation for operation in operations if operation.verb is Verb.START_CONTAINER]
-    made = {operation.target for operation in operations if operation.verb is Verb.CREATE_CONTAINER}
-    for operation in (operation for operation in operations if operation not in starts):
+    made: set[str] = set()
+    for operation in operations:
         with explained(operation):
-            whole(partial(_take, client, spec, operation, undo))
-    for operation in starts:
-        if operation.target not in made:
-            undo.callback(_quietly, client.stop, operation.target, timeout=STOP_SECONDS)
-    _start_at_once(client, starts)
+            whole(partial(_take, client, spec, operation, made, undo))
 
 
-def _take(client: Client, spec: StackSpec, operation: Operation, undo: ExitStack) -> None:
+def _take(client: Client, spec: StackSpec, operation: Operation, made: set[str], undo: ExitStack) -> None:
+    """Take one step; `made` holds the containers that were created, which are not stopped but removed again."""
     match operation.verb:
         case Verb.REMOVE_NETWORK:
             client.remove_network(operation.target)
@@ -56,20 +51,13 @@ def _take(client: Client, spec: StackSpec, operation: Operation, undo: ExitStack
             declared = next(container for container in spec.containers if container.name == operation.target)
             create_container(client, spec, declared)
             undo.callback(_quietly, _remove_container, client, operation.target)
+            made.add(operation.target)
+        case Verb.START_CONTAINER:
+            if operation.target not in made:
+                undo.callback(_quietly, client.stop, operation.target, timeout=STOP_SECONDS)
+            client.start(operation.target)
         case _:
             raise AssertionError(f"no step on the way up: {operation}")
-
-
-def _start_at_once(client: Client, starts: Sequence[Operation]) -> None:
-    """Start the containers side by side: most of a start is the engine's own waiting."""
-
-    def start(operation: Operation) -> None:
-        with explained(operation):
-            client.start(operation.target)
-
-    with ThreadPoolExecutor(max_workers=max(1, len(starts))) as threads:
-        for started in [threads.submit(start, operation) for operation in starts]:
-            started.result()
 
 
 def apply_down(client: Client, operations: Iterable[Operation]) -> None:

@@ -28,7 +28,8 @@ def network_name(spec: StackSpec) -> str:
     return spec.project.id
 
 
-# What frees a name or a network comes before what takes it, and starts come last: then all are made side by side.
+# What frees a name or a network comes before what takes it. Then each service is made and started by itself, PostgreSQL
+# first: it makes its data while the engine starts the other.
 _ORDER = {
     Verb.REMOVE_CONTAINER: 0,
     Verb.SET_ASIDE: 0,
@@ -37,7 +38,7 @@ _ORDER = {
     Verb.REMOVE_VOLUME: 3,
     Verb.CREATE_VOLUME: 3,
     Verb.CREATE_CONTAINER: 3,
-    Verb.START_CONTAINER: 4,
+    Verb.START_CONTAINER: 3,
 }
 
 

@@ -51,9 +51,9 @@ def test_nothing_is_made_into_everything() -> None:
         (Verb.CREATE_NETWORK, "shop-12345678"),
         (Verb.CREATE_VOLUME, POSTGRES),
         (Verb.CREATE_CONTAINER, POSTGRES),
+        (Verb.START_CONTAINER, POSTGRES),
         (Verb.CREATE_VOLUME, REDIS),
         (Verb.CREATE_CONTAINER, REDIS),
-        (Verb.START_CONTAINER, POSTGRES),
         (Verb.START_CONTAINER, REDIS),
     ]
 
@@ -122,8 +122,8 @@ def test_a_container_whose_network_was_removed_is_made_anew() -> None:
         (Verb.SET_ASIDE, "id-redis"),
         (Verb.CREATE_NETWORK, "shop-12345678"),
         (Verb.CREATE_CONTAINER, POSTGRES),
-        (Verb.CREATE_CONTAINER, REDIS),
         (Verb.START_CONTAINER, POSTGRES),
+        (Verb.CREATE_CONTAINER, REDIS),
         (Verb.START_CONTAINER, REDIS),
     ]
     assert operations[0].cause == "its network was removed"
