@@ -11,6 +11,7 @@ import tempfile
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
+from textwrap import shorten
 
 from psycopg.sql import SQL, Identifier
 
@@ -28,7 +29,7 @@ _PACKAGE = {
     "private": True,
     "dependencies": {"drizzle-kit": "0.31.11", "drizzle-orm": "0.45.4", "pg": "8.23.1"},
 }
-_INSTALL = ("npm", "install", "--ignore-scripts", "--no-audit", "--no-fund", "--fetch-retries=1")
+_INSTALL = ("npm", "install", "--ignore-scripts", "--no-audit", "--no-fund", "--fetch-retries=1", "--loglevel=error")
 _DATABASE = "drizzle"
 _OUT = "drizzle"
 _CONFIG = b"""\
@@ -94,7 +95,7 @@ def drizzle_lacks() -> str | None:
     try:
         run(Command(_INSTALL, _home(), {}))
     except CommandFailed as error:
-        return f"no drizzle-kit: {' '.join(str(error).split())}"
+        return f"no drizzle-kit: {shorten(str(error), 300)}"
     return None
 
 
