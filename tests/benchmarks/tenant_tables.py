@@ -47,7 +47,6 @@ class Customer(TenantMixin, Measured):
     """Somebody with invoices."""
 
     __tablename__ = "bench_customers"
-    __table_args__ = (ForeignKeyConstraint(["tenant_id"], ["tenants.tenant_id"]),)
 
     id: Mapped[UUID] = mapped_column(primary_key=True, server_default=new_id())
     name: Mapped[str]
@@ -58,7 +57,6 @@ class Invoice(TenantMixin, Measured):
 
     __tablename__ = "bench_invoices"
     __table_args__ = (
-        ForeignKeyConstraint(["tenant_id"], ["tenants.tenant_id"]),
         ForeignKeyConstraint(["tenant_id", "customer_id"], ["bench_customers.tenant_id", "bench_customers.id"]),
         Index(None, "tenant_id", "created_at"),
     )
@@ -73,7 +71,6 @@ class Line(TenantMixin, Measured):
 
     __tablename__ = "bench_lines"
     __table_args__ = (
-        ForeignKeyConstraint(["tenant_id"], ["tenants.tenant_id"]),
         ForeignKeyConstraint(["tenant_id", "invoice_id"], ["bench_invoices.tenant_id", "bench_invoices.id"]),
         Index(None, "tenant_id", "invoice_id"),
     )
