@@ -76,8 +76,7 @@ def _embedded_cases(undo: ExitStack) -> tuple[Case, ...]:
 
 
 def _groundwork(checkout: Checkout, undo: ExitStack) -> _Tool:
-    ports = free_ports(checkout.settings, checkout.project())
-    checkout.environ.update({f"{service.upper()}_PORT": str(port) for service, port in ports.items()})
+    checkout.choose_ports()
     tool = _Tool(
         "invoke up",
         up=checkout.invoke("up"),

@@ -1,17 +1,17 @@
 """What a case is, and how it is measured."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from enum import StrEnum
 
 from infra.backend import Say
-from tests.benchmarks.commands import Command, Sample, Work, run
+from tests.benchmarks.commands import Command, Figure, Sample, Work, run
 from tests.benchmarks.timing import Comparison, Summary, compare, interleave, summarise
 
 
 class Measure(StrEnum):
-    """What a target limits: the peer's time times a factor, or the seconds beyond the peer's."""
+    """How a target limits a figure: by the peer's times a factor, or by what is beyond the peer's."""
 
     RATIO = "ratio"
     BEYOND = "beyond"
@@ -19,10 +19,11 @@ class Measure(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The most that a case may take, on the clock and at the median."""
+    """The most that a case may take, at the median, in each of these figures."""
 
     most: float
     measure: Measure = Measure.RATIO
+    figures: tuple[Figure, ...] = (Figure.WALL,)
 
     def value(self, comparison: Comparison) -> float:
         """Return the figure that the target limits."""
@@ -33,27 +34,39 @@ class Target:
         return self.value(comparison) <= self.most
 
     def __str__(self) -> str:
-        return f"{self.most:g}x" if self.measure is Measure.RATIO else f"+{self.most:g} s"
+        return f"{self.most:g}x" if self.measure is Measure.RATIO else f"+{self.most:g}"
 
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One of the two that a case compares: `prepare` runs before each sample, `command` is what is timed."""
+    """One of the two that a case compares: `prepare` runs before each sample, `command` is what is timed.
+
+    `verify` runs after it, and raises CommandFailed where the command did not do what it is timed for.
+    """
 
     label: str
     command: Command | Work
-    prepare: tuple[Command, ...] = ()
+    prepare: tuple[Command | Work, ...] = ()
+    verify: tuple[Work, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """Ours against a peer. `target` is to be met; `aim` is the stricter one that comes after it."""
+    """Ours against a peer. `target` is to be met; `aim` is the stricter one that comes after it.
+
+    A case that takes long is timed in one of `every` rounds.
+    """
 
     name: str
     ours: Side
     peer: Side
     target: Target | None = None
     aim: Target | None = None
+    every: int = 1
+
+    def rounds(self, asked: int) -> int:
+        """Return how often the case is timed where so many rounds are asked for: once at the least."""
+        return -(-asked // self.every)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,42 +84,55 @@ class Suite:
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """One side's samples."""
+    """One side's samples, by figure."""
 
     label: str
-    wall: Summary
-    cpu: Summary
+    figures: Mapping[Figure, Summary]
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """A case with its figures; `comparison` is of the seconds on the clock."""
+    """A case with its figures; those are compared that both sides have."""
 
     case: Case
     ours: Series
     peer: Series
-    comparison: Comparison
+    comparisons: Mapping[Figure, Comparison]
 
 
-def measure(case: Case, rounds: int, say: Say) -> Measured:
-    """Time both sides of a case in turn. One round before the first fills caches and does not count.
+def measure(case: Case, asked: int, say: Say) -> Measured:
+    """Measure both sides of a case in turn. One round before the first fills caches and does not count.
 
     Raises:
         CommandFailed: a command of the case did.
     """
-    sides = (case.ours, case.peer)
+    sides, rounds = (case.ours, case.peer), case.rounds(asked)
     taken: tuple[list[Sample], list[Sample]] = ([], [])
     for turn, which in enumerate(interleave((0, 1), rounds + 1)):
-        for step in sides[which].prepare:
-            run(step)
-        sample = run(sides[which].command)
+        sample = _sample(sides[which])
         number = turn // 2
         if number > 0:
             taken[which].append(sample)
-        say(f"{case.name} {number or 'warm-up'}/{rounds}: {sides[which].label}: {sample.wall:.3f} s")
-    ours, peer = (_series(side, samples) for side, samples in zip(sides, taken, strict=True))
-    return Measured(case, ours, peer, compare(ours.wall, peer.wall))
+        seconds = f"{sample[Figure.WALL]:.3f} s, {sample[Figure.CPU]:.3f} CPU s"
+        say(f"{case.name} {number or 'warm-up'}/{rounds}: {sides[which].label}: {seconds}")
+    return compared(case, *taken)
 
 
-def _series(side: Side, samples: list[Sample]) -> Series:
-    return Series(side.label, summarise([s.wall for s in samples]), summarise([s.cpu for s in samples]))
+def _sample(side: Side) -> Sample:
+    for step in side.prepare:
+        run(step)
+    sample = run(side.command)
+    for step in side.verify:
+        run(step)
+    return sample
+
+
+def compared(case: Case, ours: Sequence[Sample], peer: Sequence[Sample]) -> Measured:
+    """Return the figures of samples that were taken in the same rounds."""
+    mine, theirs = _series(case.ours.label, ours), _series(case.peer.label, peer)
+    both = [figure for figure in mine.figures if figure in theirs.figures]
+    return Measured(case, mine, theirs, {each: compare(mine.figures[each], theirs.figures[each]) for each in both})
+
+
+def _series(label: str, samples: Sequence[Sample]) -> Series:
+    return Series(label, {figure: summarise([sample[figure] for sample in samples]) for figure in samples[0]})

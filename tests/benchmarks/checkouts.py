@@ -7,10 +7,13 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from infra.settings import CHECKOUT, Settings, write_env_file
-from infra.spec import Project
+from infra.endpoints import admin_url, role_url
+from infra.settings import CHECKOUT, BackendChoice, Role, Settings, write_env_file
+from infra.spec import Project, Service
+from infra.urls import DatabaseUrl
 from tests.benchmarks.cases import Side
-from tests.benchmarks.commands import Command
+from tests.benchmarks.commands import Command, run
+from tests.benchmarks.machine import free_ports
 from tests.fixtures.checkout import _PARTS
 
 _BARE_TASK = '''\
@@ -39,6 +42,24 @@ class Checkout:
         """Return the copy's project, or with `purpose` another one that belongs to it."""
         return Project.of(self.folder, purpose)
 
+    @property
+    def admin(self) -> DatabaseUrl:
+        """The superuser's URL, where ports are set."""
+        return admin_url(self.settings, self._ports)
+
+    def url(self, role: Role) -> DatabaseUrl:
+        """Return the URL of a role, where ports are set."""
+        return role_url(self.settings, self._ports, role)
+
+    @property
+    def _ports(self) -> dict[Service, int]:
+        return {service: int(self.environ[_port_key(service)]) for service in Service}
+
+    def choose_ports(self) -> None:
+        """Set ports that nobody uses."""
+        ports = free_ports(self.settings, self.project())
+        self.environ.update({_port_key(service): str(port) for service, port in ports.items()})
+
     def invoke(self, *words: str) -> Command:
         """Return `invoke …` in the copy."""
         return invoke(self.folder, *words, **self.environ)
@@ -63,11 +84,24 @@ def copy_project(name: str, undo: ExitStack, **environ: str) -> Checkout:
     return Checkout(folder, environ)
 
 
+def served_project(name: str, undo: ExitStack) -> Checkout:
+    """Copy the project into a folder of this name and bring its stack up, as plain processes."""
+    checkout = copy_project(name, undo, STACK_BACKEND=BackendChoice.EMBEDDED)
+    checkout.choose_ports()
+    undo.callback(run, checkout.invoke("down", "--volumes", "--yes"))
+    run(checkout.invoke("up"))
+    return checkout
+
+
 def bare_task(undo: ExitStack) -> Side:
     """Return what every task costs before it does anything: the floor of all others."""
     folder = _folder(undo)
     (folder / "tasks.py").write_text(_BARE_TASK, encoding="utf-8")
     return Side("a bare invoke task", invoke(folder, "nothing"))
+
+
+def _port_key(service: Service) -> str:
+    return f"{service.upper()}_PORT"
 
 
 def _folder(undo: ExitStack) -> Path:

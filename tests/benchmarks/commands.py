@@ -1,19 +1,39 @@
-"""Run whole commands, as a person does, or work of this process, and take their time."""
+"""Run whole commands, as a person does, or work of this process, and take what they cost."""
 
 import os
-import resource
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields
+from enum import StrEnum
 from pathlib import Path
+from typing import IO
 
 from infra.settings import Settings, key_of
+from tests.benchmarks import launch
 
 _LAST_BYTES = 2000
+
+
+class Figure(StrEnum):
+    """What is measured: seconds on the clock, seconds of processor time, peak memory in MiB."""
+
+    WALL = "wall"
+    CPU = "cpu"
+    MEMORY = "memory"
+
+
+Sample = Mapping[Figure, float]
+"""What one run took.
+
+Processor time is that of the command and of those below it that were waited for; a server that it talks to, or leaves
+running, is none of them. Memory is the peak of the largest single one of these processes, not their sum; work of this
+process has none that could be told from the rest of it.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,14 +52,6 @@ class Work:
     call: Callable[[], object]
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """Seconds on the clock, and of processor time in the command and those of its children that it waited for."""
-
-    wall: float
-    cpu: float
-
-
 class CommandFailed(Exception):
     """A command that has to succeed did not; the message ends with its last words."""
 
@@ -53,31 +65,38 @@ def run(command: Command | Work) -> Sample:
     if isinstance(command, Work):
         cpu, started = time.process_time(), time.perf_counter()
         command.call()
-        return Sample(time.perf_counter() - started, time.process_time() - cpu)
-    with tempfile.TemporaryFile() as output:
-        cpu, started = _children_cpu(), time.perf_counter()
-        process = subprocess.Popen(
-            command.words,
-            cwd=command.folder,
-            env=_environment() | dict(command.environ),
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-        try:
-            process.wait()
-        except BaseException:
-            with uninterrupted(), suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGTERM)
-                process.wait()
-            raise
-        sample = Sample(time.perf_counter() - started, _children_cpu() - cpu)
-        if process.returncode != 0:
+        return {Figure.WALL: time.perf_counter() - started, Figure.CPU: time.process_time() - cpu}
+    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as told:
+        _launch(command, output, told)
+        told.seek(0)
+        # Nothing is told where the command could not be started.
+        *taken, code = [float(word) for word in told.read().split()] or [-1.0]
+        if code != 0:
             output.seek(0)
             last_words = output.read()[-_LAST_BYTES:].decode(errors="replace").strip()
-            raise CommandFailed(f"`{' '.join(command.words)}` ended with {process.returncode}: {last_words}")
-    return sample
+            raise CommandFailed(f"`{' '.join(command.words)}` ended with {code:.0f}: {last_words}")
+    wall, cpu, memory = taken
+    return {Figure.WALL: wall, Figure.CPU: cpu, Figure.MEMORY: memory / 2**20}
+
+
+def _launch(command: Command, output: IO[bytes], told: IO[bytes]) -> None:
+    process = subprocess.Popen(
+        (sys.executable, "-I", "-S", launch.__file__, str(told.fileno()), *command.words),
+        cwd=command.folder,
+        env=_environment() | dict(command.environ),
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        pass_fds=(told.fileno(),),
+        start_new_session=True,
+    )
+    try:
+        process.wait()
+    except BaseException:
+        with uninterrupted(), suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)
+            process.wait()
+        raise
 
 
 @contextmanager
@@ -95,8 +114,3 @@ def _environment() -> dict[str, str]:
     """Return this process's environment without settings, which are those of the checkout it was started from."""
     settings = {key_of(setting) for setting in fields(Settings)}
     return {key: value for key, value in os.environ.items() if key not in settings}
-
-
-def _children_cpu() -> float:
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime

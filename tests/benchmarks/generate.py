@@ -1,50 +1,25 @@
-"""`invoke generate` with nothing changed, against plain Alembic's check of the same models on the same database.
+"""`invoke generate` against peers in Python.
 
-Plain Alembic compares with a database that somebody has to keep at hand and migrated, and sees neither policies nor
-changed expressions; ours makes a database of its own, from a template.
+With nothing changed, the peer is plain Alembic's check of the same models on the same database: one that somebody has
+to keep at hand and migrated. It sees neither policies nor changed expressions; ours makes a database of its own, from
+a template. Where there is something to write and tables are few, starting up is most of the time: the peer is a process
+that imports what any such tool has to, and the limit is on what is spent beyond that.
 """
 
 import sys
 from contextlib import ExitStack
+from functools import partial
 
-from infra.endpoints import role_url
-from infra.settings import BackendChoice, Role
-from tests.benchmarks.cases import Case, Side, Suite
-from tests.benchmarks.checkouts import Checkout, copy_project
-from tests.benchmarks.commands import Command, run
-from tests.benchmarks.machine import free_ports
+from infra.settings import Role
+from tests.benchmarks.cases import Case, Measure, Side, Suite, Target
+from tests.benchmarks.checkouts import Checkout
+from tests.benchmarks.commands import Command, Figure
+from tests.benchmarks.many_tables import make_tables
+from tests.benchmarks.steps import WRITING, Step
 from tests.fixtures.availability import embedded_lacks
 
-_SIZES = {"generate-no-change-1": 1, "generate-no-change-100": 100}
-
-_MODELS = '''\
-"""Tables to compare."""
-
-from datetime import datetime
-from uuid import UUID
-
-from sqlalchemy import CheckConstraint
-from sqlalchemy.orm import Mapped, mapped_column
-
-from schema.base import Base
-from schema.functions import new_id
-from schema.tenancy import TenantMixin, tenant_index, tenant_unique
-
-'''
-_MODEL = '''
-class Bench{n}(TenantMixin, Base):
-    """One of many."""
-
-    __tablename__ = "bench_{n}"
-    __table_args__ = (tenant_unique("number"), tenant_index("due"), CheckConstraint("amount >= 0", name="amount"))
-
-    id: Mapped[UUID] = mapped_column(primary_key=True, server_default=new_id())
-    number: Mapped[str]
-    amount: Mapped[int] = mapped_column(server_default="0")
-    due: Mapped[datetime | None]
-    note: Mapped[str | None]
-
-'''
+_IMPORTS = "import invoke.main, sqlalchemy.orm, alembic.command"
+_BEYOND_IMPORTS = Target(0.5, Measure.BEYOND, (Figure.CPU,))
 _PLAIN_ENV = """\
 import os
 
@@ -60,34 +35,38 @@ with create_engine(os.environ["PLAIN_URL"]).connect() as connection:
 _PLAIN_INI = "[alembic]\nscript_location = plain\nversion_locations = migrations/versions\nprepend_sys_path = .\n"
 
 
-def _set_up(undo: ExitStack) -> tuple[Case, ...]:
-    return tuple(_case(name, count, undo) for name, count in _SIZES.items())
+def _few(count: int) -> Suite:
+    """Return the cases of few tables: those that write, over the imports."""
+    names = {f"{step}-{count}-over-imports": step for step in Step if step in WRITING}
+    return Suite(tuple(names), embedded_lacks, partial(_over_imports, names, count))
 
 
-def _case(name: str, count: int, undo: ExitStack) -> Case:
-    checkout = copy_project(name, undo, STACK_BACKEND=BackendChoice.EMBEDDED)
-    ports = free_ports(checkout.settings, checkout.project())
-    checkout.environ.update({f"{service.upper()}_PORT": str(port) for service, port in ports.items()})
-    _declare(checkout, count)
-    undo.callback(run, checkout.invoke("down", "--volumes", "--yes"))
-    run(checkout.invoke("up"))
-    run(checkout.invoke("generate", "-m", "bench", "migrate"))
-    owner = role_url(checkout.settings, ports, Role.OWNER)
-    url = f"postgresql+psycopg://{owner.user}:{owner.password.reveal()}@{owner.host}:{owner.port}/{owner.database}"
-    words = (sys.executable, "-m", "alembic", "-c", "plain.ini", "check")
-    plain = Command(words, checkout.folder, {**checkout.environ, "PLAIN_URL": url})
-    ours = checkout.invoke("generate", "--check")
-    return Case(name, Side("invoke generate --check", ours), Side("plain alembic check", plain))
+def _over_imports(names: dict[str, Step], count: int, undo: ExitStack) -> tuple[Case, ...]:
+    tables = make_tables(f"few-{count}", count, undo)
+    imports = Side("bare imports", Command((sys.executable, "-c", _IMPORTS), tables.checkout.folder, {}))
+    return tuple(Case(name, tables.side(step), imports, _BEYOND_IMPORTS) for name, step in names.items())
 
 
-def _declare(checkout: Checkout, count: int) -> None:
-    """Add models to the copy, and plain Alembic's environment beside the project's."""
-    models = checkout.folder / "schema" / "models.py"
-    (models.parent / "bench.py").write_text(_MODELS + "".join(_MODEL.format(n=n) for n in range(count)))
-    models.write_text(models.read_text().replace("from schema.base", "import schema.bench\nfrom schema.base", 1))
+def _plain(count: int) -> Suite:
+    name = f"generate-no-change-{count}-over-alembic"
+    return Suite((name,), embedded_lacks, partial(_over_alembic, name, count))
+
+
+def _over_alembic(name: str, count: int, undo: ExitStack) -> tuple[Case, ...]:
+    checkout = make_tables(f"plain-{count}", count, undo).checkout
+    ours = Side("invoke generate --check", checkout.invoke("generate", "--check"))
+    return (Case(name, ours, Side("plain alembic check", _plain_check(checkout))),)
+
+
+def _plain_check(checkout: Checkout) -> Command:
+    """Put plain Alembic's environment beside the project's, on the stack's database."""
     (checkout.folder / "plain").mkdir()
     (checkout.folder / "plain" / "env.py").write_text(_PLAIN_ENV)
     (checkout.folder / "plain.ini").write_text(_PLAIN_INI)
+    owner = checkout.url(Role.OWNER)
+    url = f"postgresql+psycopg://{owner.user}:{owner.password.reveal()}@{owner.host}:{owner.port}/{owner.database}"
+    words = (sys.executable, "-m", "alembic", "-c", "plain.ini", "check")
+    return Command(words, checkout.folder, {**checkout.environ, "PLAIN_URL": url})
 
 
-SUITE = Suite(tuple(_SIZES), embedded_lacks, _set_up)
+SUITES = (_few(1), _few(10), _plain(1), _plain(100))

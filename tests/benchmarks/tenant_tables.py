@@ -13,8 +13,7 @@ from psycopg.sql import SQL
 from sqlalchemy import ForeignKeyConstraint, Index, MetaData
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from infra.endpoints import admin_url, role_url
-from infra.settings import BackendChoice, Role, Settings
+from infra.settings import Role, Settings
 from infra.urls import DatabaseUrl
 from schema import migrate
 from schema.applying.upgrade import upgrade
@@ -24,9 +23,7 @@ from schema.connect import BoundedConnection, connect
 from schema.functions import new_id
 from schema.models import metadata
 from schema.tenancy import TenantMixin
-from tests.benchmarks.checkouts import copy_project
-from tests.benchmarks.commands import run
-from tests.benchmarks.machine import free_ports
+from tests.benchmarks.checkouts import served_project
 
 ROWS = "BENCH_ROWS"
 """The environment variable for the number of invoices (200000); 5000000 take some minutes to make."""
@@ -50,7 +47,6 @@ class Customer(TenantMixin, Measured):
     """Somebody with invoices."""
 
     __tablename__ = "bench_customers"
-    __table_args__ = (ForeignKeyConstraint(["tenant_id"], ["tenants.tenant_id"]),)
 
     id: Mapped[UUID] = mapped_column(primary_key=True, server_default=new_id())
     name: Mapped[str]
@@ -61,7 +57,6 @@ class Invoice(TenantMixin, Measured):
 
     __tablename__ = "bench_invoices"
     __table_args__ = (
-        ForeignKeyConstraint(["tenant_id"], ["tenants.tenant_id"]),
         ForeignKeyConstraint(["tenant_id", "customer_id"], ["bench_customers.tenant_id", "bench_customers.id"]),
         Index(None, "tenant_id", "created_at"),
     )
@@ -76,7 +71,6 @@ class Line(TenantMixin, Measured):
 
     __tablename__ = "bench_lines"
     __table_args__ = (
-        ForeignKeyConstraint(["tenant_id"], ["tenants.tenant_id"]),
         ForeignKeyConstraint(["tenant_id", "invoice_id"], ["bench_invoices.tenant_id", "bench_invoices.id"]),
         Index(None, "tenant_id", "invoice_id"),
     )
@@ -114,20 +108,15 @@ class Tables:
 
 def make_tables(undo: ExitStack) -> Tables:
     """Start a stack of its own, make the tables and fill them."""
-    checkout = copy_project("isolation", undo, STACK_BACKEND=BackendChoice.EMBEDDED)
-    ports = free_ports(checkout.settings, checkout.project())
-    checkout.environ.update({f"{service.upper()}_PORT": str(port) for service, port in ports.items()})
-    undo.callback(run, checkout.invoke("down", "--volumes", "--yes"))
-    run(checkout.invoke("up"))
-    settings = checkout.settings
-    owner = role_url(settings, ports, Role.OWNER)
+    checkout = served_project("isolation", undo)
+    settings, owner = checkout.settings, checkout.url(Role.OWNER)
     request = Request("bench", allow_drop=True)
     migrate.generate(owner, settings, request, checkout=checkout.folder, metadata=Measured.metadata)
     upgrade(owner, settings, checkout=checkout.folder)
-    with connect(admin_url(settings, ports).on(owner.database), settings, autocommit=True) as admin:
+    with connect(checkout.admin.on(owner.database), settings, autocommit=True) as admin:
         _fill(admin, int(os.environ.get(ROWS, "200000")))
         customer, invoice = _some_rows(admin)
-    return Tables(settings, role_url(settings, ports, Role.USER), customer, invoice)
+    return Tables(settings, checkout.url(Role.USER), customer, invoice)
 
 
 # Every tenth invoice is the first tenant's, so its rows lie all over the heap.
