@@ -5,12 +5,11 @@ so it does not matter on which, and the answer follows from the code that ran an
 comparison that found nothing leaves a note of all that. Where every part of it is as it was, another one would run the
 same code on the same input. The note names, and its one digest covers:
 
-- all files below `schema`, `infra` and the migrations, and tasks.py, pyproject.toml and .env, so that a model counts
-  which nobody imports yet;
+- all files below `schema`, `infra` and the migrations, so that a model counts which nobody imports yet;
 - every module that was imported, with the bytecode that Python may have taken for it, and every folder in which Python
   looked for one: a package that is installed or removed, a plug-in, a `.pth` file, a file that would be found sooner;
-- every file that was opened or asked for while the models and the migrations were read and compared, whether or not it
-  was there, and every folder that was listed then (`schema.autogenerate.watch`);
+- every file that was opened or asked for while settings, models and migrations were read and compared, as .env and
+  pyproject.toml are, whether or not it was there, and every folder that was listed then (`schema.autogenerate.watch`);
 - the variables of the environment that were read then, and those that C libraries read unseen; the command line but for
   the migration's title; the interpreter, its options and its paths; the working folder, the user, the machine's name
   and kernel; and the checkout, so that a copy or a moved one is another.
@@ -43,7 +42,6 @@ from typing import Any
 from schema.autogenerate.inputs import Inputs, Look, is_own
 from schema.autogenerate.watch import Watch
 
-_FIXED = ("tasks.py", "pyproject.toml", ".env")
 # These read nothing when they are imported, and are there before a watch can be.
 _EARLY = ("tasks.py", "infra/", "schema/__init__.py", "schema/errors.py", "schema/autogenerate/")
 _READ_IN_C = ("PYTHON", "LANG", "LC_", "TZ", "LD_", "DYLD_", "GLIBC_", "SSL_", "OPENSSL_")
@@ -106,8 +104,7 @@ class Proof:
         folders = (checkout / "schema", checkout / "infra", *migration_folders(checkout))
         trees = sorted(map(os.path.abspath, folders))
         packages = (path for module in _modules() for path in getattr(module, "__path__", ()))
-        fixed = (os.path.join(self._checkout, name) for name in _FIXED)
-        read = {*self.watch.read, *_files(), *_bytecode(), *_pth_files(), *fixed, sys.executable}
+        read = {*self.watch.read, *_files(), *_bytecode(), *_pth_files(), sys.executable}
         below = tuple(f"{tree}{os.sep}" for tree in trees)
         return Inputs(
             trees,

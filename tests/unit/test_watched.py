@@ -48,6 +48,11 @@ class Place:
     checkout: Path
     installed: Path
 
+    @property
+    def shared(self) -> Path:
+        """A file beside both."""
+        return self.checkout.parent / "shared.txt"
+
     @contextmanager
     def run(self, read: str, before: str = "", **environ: str) -> Iterator[Run]:
         """Run code under a watch; `before` it, other code."""
@@ -73,7 +78,7 @@ def place(tmp_path: Path) -> Place:
     (checkout / "own.py").write_text("")
     installed.mkdir()
     (installed / "theirs.py").write_text("one = 1")
-    (installed / "data.txt").write_text("1")
+    (tmp_path / "shared.txt").write_text("1")
     (installed / "old.pth").write_text("# one")
     written = time.time_ns()
     while time.time_ns() < written + 100_000_000:  # what is as new as the process is not trusted
@@ -99,6 +104,7 @@ def test_what_is_all_known_holds(place: Place) -> None:
         "import ctypes; ctypes.CDLL(None).getpid()",
         "import sqlite3; sqlite3.connect(':memory:')",
         "open('/proc/self/stat').read()",
+        "open('/dev/zero', 'rb').read(1)",
         "import os; os.listdir(os.open('.', os.O_RDONLY))",
         "import os; os.stat('own.py', dir_fd=os.open('.', os.O_RDONLY))",
         "from pathlib import Path; Path('new.txt').write_text('1'); Path('new.txt').read_text()",
@@ -126,37 +132,38 @@ def _write(name: str) -> Callable[[Place], object]:
 
 def _replace(place: Place) -> None:
     """Put another file of the same size and time in the place of one."""
-    file = place.installed / "theirs.py"
+    file = place.shared
     other, was = file.with_suffix(".new"), file.stat()
-    other.write_text("two = 2")
+    other.write_text("2")
     os.utime(other, ns=(was.st_atime_ns, was.st_mtime_ns))
     other.replace(file)
 
 
 CHANGES: dict[str, Callable[[Place], object]] = {
     "a module": _write("another.py"),
-    "another module of the same size and time": _replace,
+    "another text of a module": lambda place: (place.installed / "theirs.py").write_text("one = 2"),
     "no module": lambda place: (place.installed / "theirs.py").unlink(),
     "a plug-in": lambda place: (place.installed / "new.dist-info").mkdir(),
     "a .pth file": _write("new.pth"),
     "another .pth file": _write("old.pth"),
-    "a file": _write("data.txt"),
+    "a file": lambda place: place.shared.write_text(""),
+    "another file of the same size and time": _replace,
 }
 
 
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
 def test_what_is_installed_is_part_of_the_input(place: Place, change: Callable[[Place], object]) -> None:
-    """Outside of the checkout files and folders count by size and times."""
-    with place.run(f"import theirs; open({str(place.installed / 'data.txt')!r}).read()") as run:
+    """Outside of the checkout files and folders count by size and times, also what was imported before the watch."""
+    with place.run("open('../shared.txt').read()", before="import theirs") as run:
         assert run.holds
         change(place)
         assert not run.holds
 
 
-def test_who_reads_the_whole_environment_hears_every_variable(place: Place) -> None:
-    """A run that copied the environment is another where any variable is."""
-    for read, holds in (("os.environ.get('ONE')", True), ("dict(os.environ)", False)):
-        with place.run(f"import os; {read}", TWO="1") as run:
-            assert run.holds
-        with place.run(f"import os; {read}", before="Proof.remember = lambda _: None", TWO="2") as run:
-            assert run.holds == holds
+@pytest.mark.parametrize(("read", "holds"), [("os.environ.get('ONE')", True), ("dict(os.environ)", False)])
+def test_who_reads_the_whole_environment_hears_every_variable(place: Place, read: str, holds: bool) -> None:
+    """A variable that was not there before is another input to who copied the environment, and to nobody else."""
+    with place.run(f"import os; {read}") as run:
+        assert run.holds
+    with place.run(f"import os; {read}", before="Proof.remember = lambda _: None", TWO="2") as run:
+        assert run.holds == holds
