@@ -1,5 +1,6 @@
 """Write the migration from what the migrations make to what the models declare."""
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -120,5 +121,8 @@ class Generation:
 
 def _format(path: Path) -> None:
     """Lay the file out as the project's other code, where ruff is installed; what it holds is the same without."""
-    if find_spec("ruff"):
-        subprocess.run([sys.executable, "-m", "ruff", "format", "--quiet", path], check=False, capture_output=True)
+    # The program itself, where it stands beside Python: it is done before another Python has started.
+    beside = shutil.which("ruff", path=str(Path(sys.executable).parent))
+    if beside or find_spec("ruff"):
+        words = [beside] if beside else [sys.executable, "-m", "ruff"]
+        subprocess.run([*words, "format", "--quiet", path], check=False, capture_output=True)
