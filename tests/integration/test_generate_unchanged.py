@@ -267,6 +267,18 @@ def test_another_command_line_compares(noted: Noted) -> None:
     assert not noted.holds("other")
 
 
+@pytest.mark.parametrize("said", ["'--allow-drop'", "'--rename', 'users:people'"])
+def test_who_says_more_than_a_title_compares(noted: Noted, said: str) -> None:
+    """What is said of drops and renames is held against the models, though nothing has changed."""
+    assert "schema.migrate" in noted.run(_ASK.replace("'--check'", f"'--check', {said}")).stderr
+
+
+def test_a_title_that_is_none_is_refused_all_the_same(noted: Noted) -> None:
+    """An answer from memory is for requests that could be granted."""
+    done = noted.run(_ASK.replace("'--check'", "'-m', ' '"))
+    assert (done.returncode, done.stdout) == (5, "")
+
+
 def test_what_nobody_read_is_no_reason_to_compare(noted: Noted) -> None:
     """A variable that nobody asked for, a file that nobody looked for, and one that was written as it was."""
     noted.path("title.txt").write_text("Shop")
