@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from infra.urls import DatabaseUrl
     from schema.applying.changing import Manner
     from schema.applying.run import Step
+    from schema.autogenerate.request import Request
+    from schema.autogenerate.unchanged import Proof
 
 command = functools.partial(cli.command, (InfraError, SchemaError))
 
@@ -229,22 +231,38 @@ def generate(
     rebase: str = "",
 ) -> None:
     """Write a migration from the difference between models and migrations; needs no stack."""
-    from schema import migrate
-    from schema.autogenerate.generate import Request
-
     if merge or rebase:
         from schema.autogenerate import heads
 
         moved = heads.rebase(CHECKOUT, rebase) if rebase else (heads.merge(CHECKOUT, message),)
         print(*(path.relative_to(CHECKOUT) for path in moved), sep="\n")
         return
-    settings = Settings.load()
+    from infra.state import state_directory
+    from schema.autogenerate.request import Request
+    from schema.autogenerate.unchanged import Proof
+
     ask = cli.asked if sys.stdin.isatty() else None
     request = Request(message, tuple(rename or ()), allow_drop=allow_drop, check=check, ask=ask)
-    path = migrate.generate(_owner_if_up(settings), settings, request, ephemeral=_ephemeral(settings))
+    proof = Proof(CHECKOUT, state_directory(_project()) / "generated.json", title=message)
+    path = None if request.plain and proof.holds() else _generated(request, proof)
     print(path.relative_to(CHECKOUT) if path else "nothing changed: the migrations make what the models declare")
-    for finding in migrate.findings(path) if path else ():
-        cli.say(str(finding))
+    if path:
+        from schema.migrate import findings
+
+        for finding in findings(path):
+            cli.say(str(finding))
+
+
+def _generated(request: "Request", proof: "Proof") -> Path | None:
+    with proof.watch:
+        from schema import migrate
+
+        settings = Settings.load()
+    owner, ephemeral = _owner_if_up(settings), _ephemeral(settings)
+    path = migrate.generate(owner, settings, request, ephemeral=ephemeral, watch=proof.watch)
+    if path is None and request.plain:
+        proof.remember()
+    return path
 
 
 def _owner_if_up(settings: Settings) -> "DatabaseUrl | None":

@@ -1,5 +1,6 @@
 """Write migrations from the models."""
 
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from alembic import command
@@ -8,8 +9,9 @@ from sqlalchemy import Connection, MetaData
 from infra.settings import CHECKOUT, Settings
 from infra.urls import DatabaseUrl
 from schema.applying.run import Run
-from schema.autogenerate.generate import Generation, Request
+from schema.autogenerate.generate import Generation
 from schema.autogenerate.imported import refuse_unimported
+from schema.autogenerate.request import Request
 from schema.engine import owner_engine
 from schema.migration_check import Finding, check_migrations
 from schema.revisions import Migrations
@@ -24,12 +26,14 @@ def generate(
     checkout: Path = CHECKOUT,
     metadata: MetaData | None = None,
     ephemeral: Ephemeral | None = None,
+    watch: AbstractContextManager[object] | None = None,
 ) -> Path | None:
     """Write the migration from what the migrations make to what the models declare; None where these agree.
 
     The two are compared in a shadow database, so the state of the development database does not count and nothing
     of a tenant's is read. It is made on the owner's server or, where there is none or the owner may not make one, on
     the server that `ephemeral` gives for a while. `metadata` is what is declared: the product's models unless given.
+    Whatever the answer follows from is read while `watch` is entered, and no server is looked for then.
 
     Raises:
         DatabaseUnavailable: the server is away or refuses the owner.
@@ -37,16 +41,20 @@ def generate(
             or no database can be made.
     """
     _ = request.title  # refused before anything connects
-    declared = _models() if metadata is None else metadata
-    migrations = Migrations.load(checkout)
+    watch = watch or nullcontext()
+    with watch:
+        declared = _models() if metadata is None else metadata
+        migrations = Migrations.load(checkout)
+        template = key(checkout, migrations.scripts.versions)
 
     def apply(database: DatabaseUrl) -> None:
-        with owner_engine(database, settings).connect() as connection:
+        with owner_engine(database, settings).connect() as connection, watch:
             _apply(migrations, connection)
 
     with (
-        migrated_shadow(owner, settings, key(checkout, migrations.scripts.versions), apply, ephemeral) as shadow,
+        migrated_shadow(owner, settings, template, apply, ephemeral) as shadow,
         owner_engine(shadow, settings).connect() as connection,
+        watch,
     ):
         return Generation(migrations, connection, declared, request).run()
 

@@ -12,9 +12,6 @@ by a restore (its entry has no digest, or one that was true of that very state),
 The database is the only witness; nothing is kept beside it that could be of another database.
 """
 
-import hashlib
-import tomllib
-from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
@@ -22,25 +19,13 @@ from psycopg.sql import SQL, Identifier
 
 from infra.settings import FUNCTION_SCHEMA, Settings
 from infra.urls import DatabaseUrl
+from schema.applying.code import code_of
 from schema.applying.ledger import TABLE
 from schema.connect import connect
 
-_PACKAGE = Path(__file__).resolve().parents[1]
 _WHERE_IT_IS = SQL("SELECT version_num, code FROM {} LEFT JOIN {} ON revision = version_num").format(
     Identifier(FUNCTION_SCHEMA, "alembic_version"), TABLE
 )
-
-
-def code_of(checkout: Path) -> str:
-    """Return the digest of everything that decides what a migration run does."""
-    pyproject = checkout / "pyproject.toml"
-    whole = hashlib.sha256(pyproject.read_bytes())
-    for folder in (_PACKAGE, *_migrations(pyproject)):
-        for file in _files(folder):
-            content = file.read_bytes()
-            whole.update(f"{file.relative_to(folder).as_posix()}\0{len(content)}\0".encode())
-            whole.update(content)
-    return whole.hexdigest()
 
 
 def head_if_unchanged(owner: DatabaseUrl, settings: Settings, checkout: Path) -> str | None:
@@ -59,13 +44,3 @@ def head_if_unchanged(owner: DatabaseUrl, settings: Settings, checkout: Path) ->
             return revision
         case _:
             return None
-
-
-def _migrations(pyproject: Path) -> Iterator[Path]:
-    told = tomllib.loads(pyproject.read_text(encoding="utf-8")).get("tool", {}).get("alembic", {})
-    for location in (told.get("script_location", ""), *told.get("version_locations", ())):
-        yield Path(location.replace("%(here)s", str(pyproject.parent)))
-
-
-def _files(folder: Path) -> list[Path]:
-    return sorted(file for file in folder.rglob("*") if file.is_file() and "__pycache__" not in file.parts)

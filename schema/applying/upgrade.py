@@ -10,11 +10,11 @@ from infra.settings import CHECKOUT, Settings
 from infra.urls import DatabaseUrl
 from schema.applying import ledger
 from schema.applying.changing import Changing, Manner, changing, place_of
+from schema.applying.code import code_of
 from schema.applying.offline import Planned, planned
 from schema.applying.recording import file_of
 from schema.applying.run import Step
 from schema.applying.standing import State, require_known, standing
-from schema.applying.unchanged import code_of
 from schema.connect import connect
 from schema.errors import MigrationError
 from schema.revisions import Migrations, applied_revisions, explained

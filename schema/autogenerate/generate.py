@@ -1,9 +1,9 @@
 """Write the migration from what the migrations make to what the models declare."""
 
-import re
+import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,60 +17,12 @@ from sqlalchemy import Connection, MetaData
 from schema.autogenerate.changes import Statements
 from schema.autogenerate.judging import drops, pending, unsaid_drops, unsaid_renames
 from schema.autogenerate.renames import Rename, carry_out, lookalikes
-from schema.errors import MigrationError, SchemaError
+from schema.autogenerate.request import Request
+from schema.errors import SchemaError
 from schema.revisions import Migrations, explained
 from schema.rls.ops import CommittedSql, LiteralSql
 
-TITLE_LENGTH = 100
-"""Longest title in characters; with indentation and quotes it fits the line of a docstring."""
-
-Ask = Callable[[str], bool]
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What is asked of `generate`.
-
-    `renames` are as on the command line: `old:new`, `table.column:new`, several parted by commas. With `check` nothing
-    is written. `ask` puts a question to somebody who is there; None where nobody is.
-    """
-
-    message: str = ""
-    renames: tuple[str, ...] = ()
-    allow_drop: bool = False
-    check: bool = False
-    ask: Ask | None = None
-
-    @property
-    def title(self) -> str:
-        """The message as it stands in a docstring: neither escapes nor its own quotes inside.
-
-        Raises:
-            MigrationError: it is no title.
-        """
-        title = " ".join(self.message.split()).replace('"', "'").replace("\\", "/")
-        if self.check:
-            return title or "check"
-        if not re.search(r"\w", title) or len(title) > TITLE_LENGTH:
-            raise MigrationError(
-                f"A migration needs a title of 1 to {TITLE_LENGTH} characters that says what it changes, such as "
-                '`invoke generate -m "add invoices"`.'
-            )
-        return title
-
-    @property
-    def said_renames(self) -> list[Rename]:
-        """The renames that were said.
-
-        Raises:
-            MigrationError: one cannot be read.
-        """
-        return [Rename.parse(one.strip()) for said in self.renames for one in said.split(",") if one.strip()]
-
-    @property
-    def command(self) -> str:
-        """The command that makes the same request."""
-        return f'invoke generate -m "{self.title}"' + "".join(f" --rename {said}" for said in self.renames)
+__all__ = ["Generation", "Request"]
 
 
 class _Unsaid(SchemaError):
@@ -99,7 +51,8 @@ class Generation:
             MigrationError: something is dropped, or may have been renamed, and nobody said so; with `check`, something
                 is pending.
         """
-        self._rename(self.request.said_renames)
+        said = (one.strip() for said in self.request.renames for one in said.split(","))
+        self._rename([Rename.parse(one) for one in said if one])
         while True:
             try:
                 return self._write()
@@ -168,5 +121,8 @@ class Generation:
 
 def _format(path: Path) -> None:
     """Lay the file out as the project's other code, where ruff is installed; what it holds is the same without."""
-    if find_spec("ruff"):
-        subprocess.run([sys.executable, "-m", "ruff", "format", "--quiet", path], check=False, capture_output=True)
+    # The program itself, where it stands beside Python: it is done before another Python has started.
+    beside = shutil.which("ruff", path=str(Path(sys.executable).parent))
+    if beside or find_spec("ruff"):
+        words = [beside] if beside else [sys.executable, "-m", "ruff"]
+        subprocess.run([*words, "format", "--quiet", path], check=False, capture_output=True)

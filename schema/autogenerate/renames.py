@@ -109,7 +109,7 @@ def lookalikes(operations: Iterable[MigrateOperation], dialect: Dialect) -> tupl
     """Return what is dropped and added and may as well have been renamed: a column of one type, a table of columns."""
     every = list(operations)
     dropped = [one.to_table() for one in every if isinstance(one, DropTableOp)]
-    created = [one.to_table() for one in every if isinstance(one, CreateTableOp)]
+    created = [one.to_table() for one in every if dropped and isinstance(one, CreateTableOp)]
     tables = [Rename(old.name, "", new.name) for old in dropped for new in created if _alike(old, new)]
     return (*tables, *(rename for one in every if isinstance(one, ModifyTableOps) for rename in _columns(one, dialect)))
 

@@ -13,6 +13,7 @@ from alembic import command
 from sqlalchemy import MetaData
 
 from infra.settings import CHECKOUT, BackendChoice, Settings
+from infra.state import state_directory
 from infra.urls import DatabaseUrl
 from schema import migrate
 from schema.applying.changing import Manner
@@ -22,7 +23,7 @@ from schema.applying.rollback import rollback
 from schema.applying.run import Patience, Step
 from schema.applying.standing import State
 from schema.applying.upgrade import Upgraded, upgrade
-from schema.autogenerate.generate import Request
+from schema.autogenerate.request import Request
 from schema.connect import BoundedConnection, connect
 from schema.engine import owner_engine
 from schema.revisions import Migrations, applied_revisions
@@ -129,10 +130,12 @@ def scratch(scratch_database: DatabaseUrl, stack: RunningStack, tmp_path: Path) 
 
 
 @pytest.fixture
-def commands(scratch: Scratch, backend: BackendChoice) -> Checkout:
+def commands(scratch: Scratch, backend: BackendChoice) -> Iterator[Checkout]:
     """Give the command line on the empty database; what is written to the checkout is what it runs."""
     for part in ("tasks.py", ".env.example"):
         shutil.copy(CHECKOUT / part, scratch.checkout)
     for part in ("infra", "schema"):
         shutil.copytree(CHECKOUT / part, scratch.checkout / part, ignore=shutil.ignore_patterns("__pycache__"))
-    return Checkout(scratch.checkout, backend, {"DATABASE_OWNER_URL": scratch.url.libpq()})
+    checkout = Checkout(scratch.checkout, backend, {"DATABASE_OWNER_URL": scratch.url.libpq()})
+    yield checkout
+    shutil.rmtree(state_directory(checkout.project), ignore_errors=True)

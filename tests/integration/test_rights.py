@@ -12,7 +12,7 @@ from psycopg.sql import SQL, Composed
 
 from infra.settings import AppEnv, Role, SslMode
 from schema import migrate, roles
-from schema.autogenerate.generate import Request
+from schema.autogenerate.request import Request
 from schema.connect import BoundedConnection, connect
 from schema.errors import DatabaseUnavailable, MigrationError, RightsError
 from schema.models import metadata

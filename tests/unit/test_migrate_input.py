@@ -4,7 +4,7 @@ import pytest
 
 from infra.settings import CHECKOUT, Settings
 from infra.urls import DatabaseUrl
-from schema.autogenerate.generate import TITLE_LENGTH, Request
+from schema.autogenerate.request import TITLE_LENGTH, Request
 from schema.errors import MigrationError
 from schema.migrate import generate
 from schema.revisions import Migrations

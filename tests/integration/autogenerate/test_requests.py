@@ -10,7 +10,7 @@ from sqlalchemy import Column, Computed, Enum, Index, MetaData, Table, Text, tex
 from infra.settings import Role
 from infra.urls import DatabaseUrl
 from schema import migrate
-from schema.autogenerate.generate import Request
+from schema.autogenerate.request import Request
 from schema.engine import owner_engine
 from schema.errors import MigrationError
 from schema.shadow import shadow_database
