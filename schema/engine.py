@@ -11,7 +11,6 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from infra.settings import AppEnv, Settings
 from infra.urls import DatabaseUrl
-from schema import logs
 from schema.bypass import refuse_bypass
 from schema.connect import BoundedConnection, connect, unavailable
 from schema.dialect import DRIVER, forget_tenants
@@ -54,14 +53,17 @@ def maintenance_engine(url: DatabaseUrl, settings: Settings) -> Engine:
 
     Statements end after DATABASE_STATEMENT_TIMEOUT, and no connection is kept.
     """
-    return _unpooled(url, settings, timeouts(settings))
+    engine = _unpooled(url, settings, timeouts(settings))
+    _log_events(engine, url, settings, "debug")
+    return engine
 
 
 def owner_engine(url: DatabaseUrl, settings: Settings) -> Engine:
     """Return an engine for migrations: one connection at a time, statements of any length, short waits for locks.
 
     A lock that is waited for blocks every later query on that table, and a server whose client died should not go
-    on holding locks (PostgreSQL manual, 20.3.3: client_connection_check_interval).
+    on holding locks (PostgreSQL manual, 20.3.3: client_connection_check_interval). Its connections are not logged: it
+    serves commands, which say what they do.
     """
     parameters = {"statement_timeout": "0", "lock_timeout": "5s", "client_connection_check_interval": "250ms"}
     return _unpooled(url, settings, parameters)
@@ -71,7 +73,7 @@ def _unpooled(url: DatabaseUrl, settings: Settings, parameters: Mapping[str, str
     creator = partial(connect, url, settings, parameters=parameters)
     options = common_options(url, settings, _PLAIN_DRIVER)
     engine = sqlalchemy.create_engine(creator=creator, poolclass=NullPool, **options)
-    equip(engine, url, settings)
+    _explain_disconnects(engine, url)
     return engine
 
 
@@ -106,7 +108,9 @@ def common_options(url: DatabaseUrl, settings: Settings, driver: str) -> dict[st
     """Return SQLAlchemy's options that every engine has."""
     echo = settings.database_echo and settings.app_env is AppEnv.DEVELOPMENT
     if echo:
-        logs.echo_to_stderr()
+        from schema.logs import echo_to_stderr  # structlog costs 0.2 s where rich is installed
+
+        echo_to_stderr()
     return {
         # The engine's own URL holds no password: only the creator knows it.
         "url": URL.create(driver, username=url.user, host=url.host, port=url.port, database=url.database),
@@ -117,12 +121,14 @@ def common_options(url: DatabaseUrl, settings: Settings, driver: str) -> dict[st
 
 def equip(engine: Engine, url: DatabaseUrl, settings: Settings) -> None:
     """Have an engine log its connections and explain what it lost."""
-    _log_events(engine, url, settings, "debug" if isinstance(engine.pool, NullPool) else "info")
+    _log_events(engine, url, settings, "info")
     _explain_disconnects(engine, url)
 
 
 def _log_events(engine: Engine, url: DatabaseUrl, settings: Settings, level: str) -> None:
-    log = logs.logger(settings).bind(host=url.host, database=url.database, role=url.user)
+    from schema.logs import logger  # as above
+
+    log = logger(settings).bind(host=url.host, database=url.database, role=url.user)
 
     @event.listens_for(engine, "connect")
     def connected(*_: Any) -> None:
