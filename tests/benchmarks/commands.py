@@ -111,6 +111,9 @@ def uninterrupted() -> Iterator[None]:
 
 
 def _environment() -> dict[str, str]:
-    """Return this process's environment without settings, which are those of the checkout it was started from."""
+    """Return this process's environment without what the checkout's users do not have in theirs.
+
+    Settings are those of the checkout it was started from; and a command starts from bytecode, whoever measures it.
+    """
     settings = {key_of(setting) for setting in fields(Settings)}
-    return {key: value for key, value in os.environ.items() if key not in settings}
+    return {key: value for key, value in os.environ.items() if key not in settings | {"PYTHONDONTWRITEBYTECODE"}}
