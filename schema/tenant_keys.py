@@ -1,5 +1,6 @@
 """Which keys of a tenant table keep tenants apart; pure decisions on declared tables."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -29,8 +30,21 @@ def offences(table: Table, is_tenant_table: Callable[[Table], bool]) -> Iterator
     if not leads_with_tenant(table.primary_key):
         yield f"{table.name}: the primary key does not lead with {TENANT}. Leave that column to TenantMixin."
     yield from _unique(table)
-    for constraint in sorted(table.foreign_key_constraints, key=lambda one: list(one.column_keys)):
+    constraints = sorted(table.foreign_key_constraints, key=lambda one: list(one.column_keys))
+    yield from _twice(table, constraints)
+    for constraint in constraints:
         yield from _foreign_key(table, constraint, is_tenant_table)
+
+
+def _twice(table: Table, constraints: list[ForeignKeyConstraint]) -> Iterator[str]:
+    # They would have one name, which the database has once.
+    declared = Counter(
+        (", ".join(c.column_keys), ", ".join(element.target_fullname for element in c.elements)) for c in constraints
+    )
+    for (columns, targets), times in declared.items():
+        if times > 1:
+            own = " TenantMixin has declared it: leave it to the mixin." if columns == TENANT else " Keep one of them."
+            yield f"{table.name}: the foreign key on {columns} to {targets} is declared {times} times.{own}"
 
 
 def _unique(table: Table) -> Iterator[str]:

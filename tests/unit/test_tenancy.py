@@ -153,6 +153,10 @@ def test_set_null_reaches_the_server_with_its_columns(model: Model) -> None:
                 'Write tenant_foreign_key("parent_id", "parents.id", ondelete="SET NULL").'
             ),
         ),
+        (
+            [ForeignKeyConstraint(["tenant_id"], ["tenants.tenant_id"])],
+            "children: the foreign key on tenant_id to tenants.tenant_id is declared 2 times. TenantMixin has",
+        ),
         ([{"schema": "shop"}], "shop.children: a tenant table lies in schema public."),
     ],
 )
