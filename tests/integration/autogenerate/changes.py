@@ -10,7 +10,6 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
-    Computed,
     DateTime,
     Enum,
     ForeignKeyConstraint,
@@ -306,35 +305,6 @@ CHANGES = {
         table(N, index("ix_n", "n")), table(N, index("ix_n", "n", postgresql_using="hash")), FILLED, BOTH
     ),
     "index's order": Change(table(N, index("ix_n", "n")), table(N, index("ix_n", text("n DESC"))), FILLED, BOTH),
-    "generated column added": Change(
-        table(N), table(N, column("m", Integer, lambda: Computed("n * 2", persisted=True))), FILLED, BOTH
-    ),
-    "generated column's expression": Change(
-        table(
-            N,
-            column("m", Integer, lambda: Computed("n * 2", persisted=True)),
-            index("ix_m", "m"),
-            lambda: UniqueConstraint("m"),
-        ),
-        table(
-            N,
-            column("m", Integer, lambda: Computed("n * 3", persisted=True)),
-            index("ix_m", "m"),
-            lambda: UniqueConstraint("m"),
-        ),
-        FILLED,
-        BOTH,
-    ),
-    "generated of other columns": Change(
-        table(N, column("m", Integer, lambda: Computed("n * 2", persisted=True))),
-        table(column("k", Integer), column("m", Integer, lambda: Computed("k * 3", persisted=True))),
-    ),
-    "generated no longer": Change(
-        table(N, column("m", Integer, lambda: Computed("n * 2", persisted=True))),
-        table(N, M),
-        FILLED,
-        "SELECT id, n, m FROM t ORDER BY 1",
-    ),
     "identity": Change(
         table(column("n", Integer, nullable=False)),
         table(column("n", Integer, lambda: Identity(always=True))),
