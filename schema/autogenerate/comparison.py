@@ -53,12 +53,13 @@ class Comparison:
         """Return Alembic's operations among those that it does not know."""
         self._collect_changed()
         first, middle, last = [*self._new()], [*self._in_place()], [*self._no_longer()]
-        kept = [*self._kept(operations, tables)]
+        released, kept = _foreign_keys_apart([*self._kept(operations, tables)])
         gone = _in_order(self._gone, self._actual)[::-1]
         made = _in_order(self._made, self._wanted)
         return [
             *first,
             *(self._removed(one) for one in gone),
+            *released,
             *middle,
             *kept,
             *self._readded,
@@ -261,6 +262,26 @@ class Comparison:
             self._made.pop(key, None)
             return True
         return False
+
+
+def _foreign_keys_apart(
+    operations: Iterable[MigrateOperation],
+) -> tuple[list[MigrateOperation], list[MigrateOperation]]:
+    """Return the foreign keys that go, which hold back the tables and types they refer to, and all the rest."""
+    released: list[MigrateOperation] = []
+    rest: list[MigrateOperation] = []
+    for operation in operations:
+        if isinstance(operation, ModifyTableOps):
+            gone = [one for one in operation.ops if _is_foreign_key(one)]
+            released += [ModifyTableOps(operation.table_name, gone, schema=operation.schema)] if gone else []
+            operation.ops[:] = [one for one in operation.ops if one not in gone]
+        if not isinstance(operation, ModifyTableOps) or operation.ops:
+            rest.append(operation)
+    return released, rest
+
+
+def _is_foreign_key(operation: MigrateOperation) -> bool:
+    return isinstance(operation, DropConstraintOp) and operation.constraint_type == "foreignkey"
 
 
 def _in_order(objects: Mapping[Key, Object], contents: Contents) -> list[Object]:

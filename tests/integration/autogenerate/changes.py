@@ -149,6 +149,11 @@ GUARDED = (
     index("ix_ok", "id", postgresql_where=text("m = 'ok'")),
 )
 
+
+def _to(other: str) -> Callable[[], ForeignKeyConstraint]:
+    return lambda: ForeignKeyConstraint(["n"], [f"{other}.id"])
+
+
 CHANGES = {
     "table added": Change(table(), several(table(), lambda m: Table("u", m, Column("id", Uuid, primary_key=True)))),
     "table dropped": Change(several(table(), lambda m: Table("u", m, Column("id", Uuid, primary_key=True))), table()),
@@ -204,6 +209,11 @@ CHANGES = {
         FILLED,
         BOTH,
     ),
+    "foreign key and the table that it references": Change(
+        several(lambda m: Table("a", m, Column("id", Integer, primary_key=True)), table(N, _to("a"))),
+        table(N),
+    ),
+    "foreign key and the type under it": Change(table(N, _to("t")), table(column("n", Text)), FILLED, BOTH),
     "index": Change(table(N), table(N, index("ix_n", "n")), FILLED, BOTH),
     "index dropped": Change(table(N, index("ix_n", "n")), table(N), FILLED, BOTH),
     "default added": Change(table(N), table(column("n", Integer, server_default="1")), FILLED, BOTH),
