@@ -15,6 +15,7 @@ from schema.engine import owner_engine
 from schema.errors import MigrationError
 from schema.shadow import shadow_database
 from schema.shadow_template import PREFIX, key
+from tests.fixtures.checkout import Checkout
 from tests.fixtures.stack import RunningStack
 from tests.integration.conftest import Scratch
 
@@ -165,6 +166,49 @@ def test_the_same_models_give_the_same_bytes(written: Scratch, declared: MetaDat
     again = written.generate("Many", declared)
     assert again == once
     assert again.read_bytes() == first
+
+
+# Many of each kind, so that an order that is left to chance shows.
+MANY = """
+from sqlalchemy import CheckConstraint, Column, Computed, Enum, Index, Integer, Sequence, Table, Text, text
+from schema.base import Base
+from schema.tenancy import TenantMixin, tenant_foreign_key, tenant_unique
+
+class Thing(TenantMixin, Base):
+    __tablename__ = "things"
+    __table_args__ = (
+        tenant_foreign_key("user_id", "users.id"),
+        *(tenant_unique(f"c{number}") for number in range(4)),
+        *(CheckConstraint(f"c{number} <> 'x'", name=f"k{number}") for number in range(4)),
+        *(Index(f"ix_odd_{number}", text(f"lower(c{number})")) for number in range(4)),
+    )
+    id = Column(Integer, primary_key=True)
+    user_id = Column(Base.metadata.tables["users"].c.id.type)
+    for number in range(4):
+        vars()[f"c{number}"] = Column(Text)
+        vars()[f"e{number}"] = Column(Enum("a", "b", name=f"e{number}"), index=True)
+
+for number in range(4):
+    Table(f"t{number}", Base.metadata, Column("id", Integer, primary_key=True), Column("d", Text, unique=True))
+    Sequence(f"s{number}", metadata=Base.metadata)
+    users = Base.metadata.tables["users"]
+    users.append_column(Column(f"n{number}", Integer, comment="n"))
+    users.append_column(Column(f"g{number}", Integer, Computed(f"n{number} + 1", persisted=True)))
+"""
+
+
+@pytest.mark.slow
+def test_the_same_models_give_the_same_bytes_in_any_process(scratch: Scratch, commands: Checkout) -> None:
+    """Three processes whose sets and dictionaries are in other orders write one and the same file."""
+    (scratch.checkout / "schema" / "many.py").write_text(MANY)
+    models = scratch.checkout / "schema" / "models.py"
+    models.write_text(f"{models.read_text()}\nimport schema.many\n")
+    written = set()
+    for seed in "123":
+        (name,) = commands.succeed("generate", "--message=Many", PYTHONHASHSEED=seed).stdout.splitlines()
+        written.add((scratch.checkout / name).read_bytes())
+        (scratch.checkout / name).unlink()
+    assert len(written) == 1
 
 
 def test_a_template_is_made_once_and_stale_ones_go(scratch: Scratch, declared: MetaData) -> None:
