@@ -203,25 +203,25 @@ def _column_is_sound(model: Model, table: TableOf, one: ColumnOf) -> bool:
 def is_possible(before: Model, after: Model) -> bool:
     """Say whether every type can be converted, and the rows can be what both models declare, on the way and back."""
     return all(
-        _table_is_possible(before, after, key) and _table_is_possible(after, before, key)
+        _table_is_possible(before, after, key) and _table_is_possible(after, before, key, back=True)
         for key in before.tables
         if key in after.tables
     )
 
 
-def comes(former: Mapping[int, ColumnOf], now: Mapping[int, ColumnOf], key: int) -> bool:
-    """Say whether a column is made anew, and not of what it was."""
+def comes(former: Mapping[int, ColumnOf], now: Mapping[int, ColumnOf], key: int, *, back: bool = False) -> bool:
+    """Say whether a column is made anew, and not of what it was; on the way back none stays what it was computed to."""
     was, one = former.get(key), now[key]
     if was is None or was.generated == one.generated:
         return was is None
-    return one.generated is not None or was.kind != one.kind
+    return back or one.generated is not None or was.kind != one.kind
 
 
-def _table_is_possible(before: Model, after: Model, key: int) -> bool:
+def _table_is_possible(before: Model, after: Model, key: int, *, back: bool = False) -> bool:
     """Say whether what `after` declares of a table can be made of what `before` has."""
     former, now, filled = before.tables[key].columns, after.tables[key].columns, before.tables[key].filled
     for number, one in now.items():
-        if comes(former, now, number):
+        if comes(former, now, number, back=back):
             if filled and not (one.nullable or one.default or one.generated):
                 return False
             if filled and one.unique and one.default:
