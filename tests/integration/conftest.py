@@ -98,7 +98,9 @@ class Scratch:
             migrations.config.attributes["connection"] = connection
             move(migrations.config, to)
 
-    def write(self, body: str, downgrade: str = "pass", number: int = 9999, follows: str | None = HEAD) -> Path:
+    def write(
+        self, body: str, downgrade: str = "pass", number: int = 9999, follows: str | tuple[str, ...] | None = HEAD
+    ) -> Path:
         """Add a migration behind another, by hand; a number of its own gives each a file of its own."""
         path = self.checkout / "migrations" / "versions" / f"{number}_by_hand.py"
         path.write_text(
