@@ -1,5 +1,6 @@
 """What `generate` does without a word, what it wants to be told first, and what it leaves behind."""
 
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -138,6 +139,43 @@ def test_drops_are_said_first(written: Scratch, declared: MetaData) -> None:
         written.generate("Drop", declared)
     assert written.files == files
     assert written.generate("Drop", declared, allow_drop=True) is not None
+
+
+@pytest.mark.parametrize(
+    ("key", "former", "wanted"),
+    [
+        (["id", "text"], r"\(id\)", r"\(id, text\)"),
+        (["text"], r"\(id\)", r"\(text\)"),
+        ([], r"\(id\)", "none"),
+    ],
+)
+def test_a_changed_primary_key_is_refused(
+    key: list[str], former: str, wanted: str, written: Scratch, declared: MetaData
+) -> None:
+    """Alembic does not see it: what to write is said, nothing is written, and with that applied nothing is left."""
+    declared.remove(declared.tables["notes"])
+    columns = [Column(name, Text, primary_key=name in key, nullable=name == "text") for name in ("id", "text")]
+    Table("notes", declared, *columns, Index(None, "text"))
+    files = written.files
+    with pytest.raises(
+        MigrationError, match=f"^The primary key of notes changes from {former} to {wanted},"
+    ) as refused:
+        written.generate("Change the key", declared)
+    assert (refused.value.exit_code, written.files) == (5, files)
+    said = re.findall(r"op\.\w+\([^)]*\)", str(refused.value))
+    at = written.at[0]
+    written.write("\n    ".join(said), number=9999, follows=at)
+    written.upgrade()
+    rest = written.generate("The rest", declared)
+    assert rest is None or "primary" not in rest.read_text()
+
+
+def test_a_primary_key_does_not_go_with_its_column(written: Scratch, declared: MetaData) -> None:
+    """Leave to drop a column is none to leave its table without a key."""
+    declared.remove(declared.tables["notes"])
+    Table("notes", declared, Column("text", Text, index=True))
+    with pytest.raises(MigrationError, match=r"from \(id\) to none"):
+        written.generate("Drop it", declared, allow_drop=True)
 
 
 def test_check_writes_nothing_and_says_what_is_pending(written: Scratch, declared: MetaData) -> None:
