@@ -1,6 +1,6 @@
 """The operations between what is and what is declared, in the order in which they can be run."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from alembic.operations.ops import (
     AlterColumnOp,
@@ -29,6 +29,7 @@ from schema.autogenerate.changes import (
 )
 from schema.autogenerate.objects import Column, Contents, Generated, Key, Object, literal
 from schema.autogenerate.objects import Sequence as SequenceObject
+from schema.autogenerate.order import apart, in_order, is_added_column, is_dropped_foreign_key
 from schema.rls.ops import CommittedSql, LiteralSql
 from schema.rls.policy import quoted
 
@@ -53,17 +54,22 @@ class Comparison:
         """Return Alembic's operations among those that it does not know."""
         self._collect_changed()
         first, middle, last = [*self._new()], [*self._in_place()], [*self._no_longer()]
-        released, kept = _foreign_keys_apart([*self._kept(operations, tables)])
-        gone = _in_order(self._gone, self._actual)[::-1]
-        made = _in_order(self._made, self._wanted)
+        released, kept = apart([*self._kept(operations, tables)], is_dropped_foreign_key)
+        gone = in_order(self._gone, self._actual)[::-1]
+        made = in_order(self._made, self._wanted)
+        again = [one for one in made if isinstance(one, Generated)]
+        readded = [*self._readded, *(LiteralSql(one.create(), one.drop()) for one in again)]
+        # What is new on a column that comes back stands behind it, and what it is generated from before it.
+        added, kept = apart(kept, is_added_column) if readded else ([], kept)
         return [
             *first,
             *(self._removed(one) for one in gone),
             *released,
             *middle,
+            *added,
+            *readded,
             *kept,
-            *self._readded,
-            *(LiteralSql(one.create(), one.drop()) for one in made),
+            *(LiteralSql(one.create(), one.drop()) for one in made if one not in again),
             *last,
         ]
 
@@ -262,32 +268,6 @@ class Comparison:
             self._made.pop(key, None)
             return True
         return False
-
-
-def _foreign_keys_apart(
-    operations: Iterable[MigrateOperation],
-) -> tuple[list[MigrateOperation], list[MigrateOperation]]:
-    """Return the foreign keys that go, which hold back the tables and types they refer to, and all the rest."""
-    released: list[MigrateOperation] = []
-    rest: list[MigrateOperation] = []
-    for operation in operations:
-        if isinstance(operation, ModifyTableOps):
-            gone = [one for one in operation.ops if _is_foreign_key(one)]
-            released += [ModifyTableOps(operation.table_name, gone, schema=operation.schema)] if gone else []
-            operation.ops[:] = [one for one in operation.ops if one not in gone]
-        if not isinstance(operation, ModifyTableOps) or operation.ops:
-            rest.append(operation)
-    return released, rest
-
-
-def _is_foreign_key(operation: MigrateOperation) -> bool:
-    return isinstance(operation, DropConstraintOp) and operation.constraint_type == "foreignkey"
-
-
-def _in_order(objects: Mapping[Key, Object], contents: Contents) -> list[Object]:
-    """Return objects so that each stands behind those that it is made of."""
-    places = {key: number for number, key in enumerate(contents.objects)}
-    return sorted(objects.values(), key=lambda one: (one.rank, places.get(one.key, len(places))))
 
 
 def _operation(statements: Statements) -> LiteralSql:

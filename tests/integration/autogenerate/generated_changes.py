@@ -84,6 +84,18 @@ GENERATED = {
         FILLED,
         BOTH,
     ),
+    "type under a generated column with a new index": Change(
+        table(N, twice()),
+        table(column("n", BigInteger), twice(), index("ix_m", "m"), lambda: UniqueConstraint("m")),
+        FILLED,
+        "SELECT id, n, m FROM t ORDER BY 1",
+    ),
+    "generated otherwise of a new column with a new index": Change(
+        table(N, column("m", Integer, lambda: Computed("n * 2", persisted=True))),
+        table(
+            column("k", Integer), column("m", Integer, lambda: Computed("k * 3", persisted=True)), index("ix_m", "m")
+        ),
+    ),
     "enum reordered under a generated column": Change(
         table(MOOD, happy(), index("ix_happy", "happy")),
         table(column("m", mood("sad", "ok")), happy(), index("ix_happy", "happy")),
