@@ -9,6 +9,7 @@ from infra.settings import BackendChoice, Settings
 from tests.fixtures.availability import LACKS
 
 pytest_plugins = [
+    "tests.fixtures.cases",
     "tests.fixtures.checkout",
     "tests.fixtures.database",
     "tests.fixtures.drift",

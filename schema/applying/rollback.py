@@ -1,9 +1,13 @@
 """Take back what was applied last."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from alembic import command
+from alembic.runtime.environment import EnvironmentContext
+from alembic.runtime.migration import MigrationContext, MigrationStep, RevisionStep
 from alembic.script import Script
+from alembic.util import to_tuple
 
 from infra.settings import CHECKOUT, Settings
 from infra.urls import DatabaseUrl
@@ -12,6 +16,7 @@ from schema.applying.guard import KEEP_DATA
 from schema.applying.offline import planned
 from schema.applying.run import Step
 from schema.errors import MigrationError
+from schema.revisions import Migrations
 
 
 def rollback(
@@ -39,8 +44,7 @@ def rollback(
         scripts = _last(change, steps)
         rules = change.rules if allow_data_loss else (*change.rules, KEEP_DATA)
         change.refuse(planned(scripts, "downgrade"), rules)
-        target = str(scripts[-1].down_revision or "base")
-        return change.run(scripts, rules, lambda: command.downgrade(change.migrations.config, target))
+        return change.run(scripts, rules, lambda: _downgrade(change.migrations, scripts))
 
 
 def _last(change: Changing, steps: int) -> list[Script]:
@@ -49,10 +53,21 @@ def _last(change: Changing, steps: int) -> list[Script]:
         raise MigrationError(
             f"{steps} migrations cannot be taken back: {place_of(change.owner)} has {len(applied)} applied."
         )
-    for script in applied[:steps]:
-        if isinstance(script.down_revision, tuple):
-            raise MigrationError(
-                f"{Path(script.path).name} joins {' and '.join(script.down_revision)}, so there is no one revision "
-                "before it. Say which with `alembic downgrade`."
-            )
     return applied[:steps]
+
+
+def _downgrade(migrations: Migrations, scripts: Sequence[Script]) -> None:
+    """Take back those of these migrations that are applied, as `alembic downgrade` does to one revision.
+
+    No one revision stands before a migration that joins branches, so that what goes is said and not where to: behind
+    it the database is at the end of each branch.
+    """
+
+    def steps(at: Any, _: MigrationContext) -> list[RevisionStep]:
+        applied = migrations.up_to(at)
+        downgrade = MigrationStep.downgrade_from_script
+        return [downgrade(migrations.scripts.revision_map, script) for script in scripts if script in applied]
+
+    target = to_tuple(scripts[-1].down_revision, default=("base",))[0]
+    with EnvironmentContext(migrations.config, migrations.scripts, fn=steps, destination_rev=target):
+        migrations.scripts.run_env()

@@ -8,6 +8,7 @@ from alembic import command
 
 from infra.settings import CHECKOUT, Settings
 from infra.urls import DatabaseUrl
+from schema import invalid_indexes
 from schema.applying import ledger
 from schema.applying.changing import Changing, Manner, changing, place_of
 from schema.applying.code import code_of
@@ -58,6 +59,8 @@ def upgrade(
         if (head := change.migrations.head) is not None:
             ledger.ensure(change.lock)  # what was migrated without it has none
             ledger.remember_code(change.lock, head, code)
+        for index in invalid_indexes.read(change.lock):
+            change.manner.say(f"index {index.name} of {index.table}: {index.wrong}. {index.fix}.")
     return Upgraded(done, head)
 
 

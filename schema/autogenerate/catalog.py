@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from schema.autogenerate.objects import Column, Constraint, Contents, Index, Key, Object, Part, View
+from schema.autogenerate.objects import Column, Constraint, Contents, Generated, Index, Key, Object, Part, View
 from schema.autogenerate.objects import Sequence as SequenceObject
 from schema.rls.catalog import read_tables
 from schema.rls.policy import Policy, Trigger
@@ -28,7 +28,8 @@ _COLUMNS = """
            ) THEN pg_get_expr(adbin, adrelid) END,
            CASE WHEN attgenerated <> '' THEN pg_get_expr(adbin, adrelid) END,
            CASE WHEN attcollation <> typcollation THEN collname END,
-           CASE attidentity WHEN 'a' THEN 'ALWAYS' WHEN 'd' THEN 'BY DEFAULT' ELSE '' END, NOT attnotnull
+           CASE attidentity WHEN 'a' THEN 'ALWAYS' WHEN 'd' THEN 'BY DEFAULT' ELSE '' END, NOT attnotnull,
+           col_description(attrelid, attnum)
     FROM pg_attribute JOIN pg_class c ON c.oid = attrelid JOIN pg_type t ON t.oid = atttypid
     LEFT JOIN pg_attrdef d ON adrelid = attrelid AND adnum = attnum
     LEFT JOIN pg_collation l ON l.oid = attcollation
@@ -88,6 +89,15 @@ _DEPENDENTS = """
         SELECT ev_class FROM view JOIN pg_depend ON refclassid = 'pg_class'::regclass AND refobjid = view.oid
         JOIN pg_rewrite r ON classid = 'pg_rewrite'::regclass AND objid = r.oid
     )
+    SELECT 'generated', relname, a.attname FROM pg_attribute a JOIN pg_class c ON c.oid = attrelid
+    WHERE attgenerated <> '' AND NOT attisdropped AND (
+        EXISTS (
+            SELECT FROM target JOIN pg_depend ON refclassid = class AND refobjid = object AND refobjsubid = part
+            JOIN pg_attrdef d ON classid = 'pg_attrdef'::regclass AND objid = d.oid
+            WHERE adrelid = attrelid AND adnum = attnum AND NOT (object = attrelid AND part = attnum)
+        ) OR EXISTS (SELECT FROM target WHERE class = 'pg_type'::regclass AND object = atttypid)
+    )
+    UNION
     SELECT 'view', '', relname FROM view JOIN pg_class USING (oid) WHERE relkind IN ('v', 'm')
     UNION
     SELECT 'constraint', relname, conname FROM hit
@@ -133,6 +143,7 @@ def read_dependents(
     rows = _ask(connection, _DEPENDENTS, tables=tables, columns=names, types=list(types), views=list(views))
     keys: set[Key] = {(kind, table, name) for kind, table, name in rows}
     found = [one for key, one in contents.objects.items() if key in keys]
+    found += [Generated(t, c, contents.columns[t, c]) for kind, t, c in sorted(keys) if kind == "generated"]
     if any(kind in {"policy", "trigger"} for kind, *_ in keys):
         found += [part for part in _parts(connection) if part.key in keys]
     return tuple(sorted(found, key=lambda one: one.rank))

@@ -95,27 +95,19 @@ def generated_change(place: Place, former: Column, wanted: Column) -> tuple[Stat
     """
     if wanted.generated is None and wanted.declaration == former.declaration:
         kept = (f"{_alter(*place)} DROP EXPRESSION", *(_set_default(place, wanted) if wanted.default else ()))
-        return (Statements(kept, (_dropped(place), _added(place, former))),)
+        return (Statements(kept, (_dropped(place), *former.added(*place))),)
     computed = former.generated is not None
     what = "computed anew for every row" if computed else "what it holds is lost"
     note = f"{'.'.join(place)} cannot be changed in place: it is dropped and added again, and {what}."
     drops = "" if computed else f"column {'.'.join(place)}"
     return (
-        Statements((_dropped(place),), (_added(place, former),), note, drops),
-        Statements((_added(place, wanted),), (_dropped(place),)),
+        Statements((_dropped(place),), former.added(*place), note, drops),
+        Statements(wanted.added(*place), (_dropped(place),)),
     )
 
 
 def _dropped(place: Place) -> str:
     return f"ALTER TABLE {quoted(place[0])} DROP COLUMN {quoted(place[1])}"
-
-
-def _added(place: Place, column: Column) -> str:
-    table, name = place
-    generated = "" if column.generated is None else f" GENERATED ALWAYS AS ({column.generated}) STORED"
-    default = "" if column.default is None else f" DEFAULT {column.default}"
-    null = "" if column.nullable else " NOT NULL"
-    return f"ALTER TABLE {quoted(table)} ADD COLUMN {quoted(name)} {column.declaration}{generated}{default}{null}"
 
 
 def _retyped(place: Place, former: Column, wanted: Column, using: str) -> tuple[str, ...]:

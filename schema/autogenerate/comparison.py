@@ -1,10 +1,12 @@
 """The operations between what is and what is declared, in the order in which they can be run."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from alembic.operations.ops import (
+    AlterColumnOp,
     CreateIndexOp,
     CreateTableOp,
+    DropColumnOp,
     DropConstraintOp,
     DropIndexOp,
     MigrateOperation,
@@ -25,8 +27,9 @@ from schema.autogenerate.changes import (
     replaced_enum,
     type_change,
 )
-from schema.autogenerate.objects import Column, Contents, Key, Object, literal
+from schema.autogenerate.objects import Column, Contents, Generated, Key, Object, literal
 from schema.autogenerate.objects import Sequence as SequenceObject
+from schema.autogenerate.order import apart, in_order, is_added_column, is_dropped_foreign_key
 from schema.rls.ops import CommittedSql, LiteralSql
 from schema.rls.policy import quoted
 
@@ -45,21 +48,28 @@ class Comparison:
         self._gone: dict[Key, Object] = {}
         self._made: dict[Key, Object] = {}
         self._readded: list[LiteralSql] = []
+        self._remade: set[Place] = set()
 
     def around(self, operations: Iterable[MigrateOperation], tables: dict[str, Table]) -> list[MigrateOperation]:
         """Return Alembic's operations among those that it does not know."""
         self._collect_changed()
         first, middle, last = [*self._new()], [*self._in_place()], [*self._no_longer()]
-        kept = [*self._kept(operations, tables)]
-        gone = _in_order(self._gone, self._actual)[::-1]
-        made = _in_order(self._made, self._wanted)
+        released, kept = apart([*self._kept(operations, tables)], is_dropped_foreign_key)
+        gone = in_order(self._gone, self._actual)[::-1]
+        made = in_order(self._made, self._wanted)
+        again = [one for one in made if isinstance(one, Generated)]
+        readded = [*self._readded, *(LiteralSql(one.create(), one.drop()) for one in again)]
+        # What is new on a column that comes back stands behind it, and what it is generated from before it.
+        added, kept = apart(kept, is_added_column) if readded else ([], kept)
         return [
             *first,
-            *(LiteralSql(one.drop(), one.create()) for one in gone),
+            *(self._removed(one) for one in gone),
+            *released,
             *middle,
+            *added,
+            *readded,
             *kept,
-            *self._readded,
-            *(LiteralSql(one.create(), one.drop()) for one in made),
+            *(LiteralSql(one.create(), one.drop()) for one in made if one not in again),
             *last,
         ]
 
@@ -94,9 +104,43 @@ class Comparison:
 
         PostgreSQL makes the constraints and indexes of a column that changes its type anew by itself.
         """
-        for one in read_dependents(self._connection, self._actual, columns=columns, types=types, views=views):
-            if one.key not in self._gone and (all_of_them or one.key[0] not in {"constraint", "index"}):
+        found = read_dependents(self._connection, self._actual, columns=columns, types=types, views=views)
+        for one in found:
+            if isinstance(one, Generated):
+                self._make_way(one)
+            elif one.key not in self._gone and (all_of_them or one.key[0] not in {"constraint", "index"}):
                 self._replace(one.key, one, one)
+
+    def _make_way(self, former: Generated) -> None:
+        """Let a generated column go and come back, or go for good; one that is changed goes by itself.
+
+        PostgreSQL refuses to change the type of a column that another is generated from, and a generated column's own
+        by an expression (SQLSTATE 0A000, 42611).
+        """
+        place = (former.table, former.name)
+        wanted = self._wanted.columns.get(place)
+        if former.key in self._gone or (wanted is not None and wanted.generated != former.column.generated):
+            return
+        self._replace(former.key, former, None if wanted is None else Generated(*place, wanted))
+        self._remade.add(place)
+        for one in read_dependents(self._connection, self._actual, columns=[place]):
+            self._gone.setdefault(one.key, one)
+            if wanted is not None:
+                self._made.setdefault(one.key, one)
+
+    def _with_those_of_generated(self, found: Sequence[Object]) -> list[Object]:
+        columns = [(one.table, one.name) for one in found if isinstance(one, Generated)]
+        more = read_dependents(self._connection, self._actual, columns=columns)
+        return sorted({one.key: one for one in (*found, *more)}.values(), key=lambda one: one.rank)
+
+    def _removed(self, one: Object) -> LiteralSql:
+        if not isinstance(one, Generated):
+            return LiteralSql(one.drop(), one.create())
+        name = f"{one.table}.{one.name}"
+        if one.key not in self._made:
+            return LiteralSql(one.drop(), one.create(), drops=f"column {name}")
+        note = f"{name} makes way for a change of what it is generated from, and is computed anew for every row."
+        return LiteralSql(one.drop(), one.create(), note=note)
 
     def _new(self) -> Iterator[LiteralSql]:
         actual, wanted = self._actual.of("sequence"), self._wanted.of("sequence")
@@ -120,25 +164,47 @@ class Comparison:
                 yield LiteralSql(former.drop(), former.create())
 
     def _in_place(self) -> Iterator[LiteralSql]:
-        replaced = set()
+        """Change columns that are generated otherwise first: they hold those back that they are generated from."""
+        replaced: set[Place] = set()
+        changed = {
+            place: (self._actual.columns[place], wanted)
+            for place, wanted in self._wanted.columns.items()
+            if place in self._actual.columns and self._actual.columns[place] != wanted
+        }
+        for place, (found, wanted) in changed.items():
+            if found.generated != wanted.generated:
+                yield from self._generated_otherwise(place, found, wanted)
         for name, labels in self._wanted.enums.items():
             former = self._actual.enums.get(name, labels)
             if former != labels:
                 operation, columns = self._relabelled(name, former, labels)
                 replaced |= columns
                 yield operation
-        for place, wanted in self._wanted.columns.items():
-            found = self._actual.columns.get(place)
-            if found is not None and found != wanted:
+        for place, (found, wanted) in changed.items():
+            if found.generated == wanted.generated:
                 yield from self._altered(place, found, wanted, relabelled=place in replaced)
+
+    def _generated_otherwise(self, place: Place, found: Column, wanted: Column) -> Iterator[LiteralSql]:
+        self._step_aside(columns=[place])
+        before, *after = (_operation(one) for one in generated_change(place, found, wanted))
+        self._readded.extend(after)
+        if after:
+            self._remade.add(place)
+        yield before
 
     def _relabelled(self, name: str, former: Sequence[str], labels: Sequence[str]) -> tuple[LiteralSql, set[Place]]:
         types = {name, f"{name}[]", quoted(name), f"{quoted(name)}[]"}
-        columns = [(place, column) for place, column in self._actual.columns.items() if column.type in types]
+        columns = [
+            (place, column)
+            for place, column in self._actual.columns.items()
+            if column.type in types and column.generated is None
+        ]
         places = [place for place, _ in columns]
         added = added_labels(former, labels)
         if added is not None:
-            dependents = read_dependents(self._connection, self._actual, columns=places, types=[name])
+            dependents = self._with_those_of_generated(
+                read_dependents(self._connection, self._actual, columns=places, types=[name])
+            )
             back = [(place, column, column.default) for place, column in columns]
             undo = (
                 *(statement for one in reversed(dependents) for statement in one.drop()),
@@ -156,12 +222,7 @@ class Comparison:
         return LiteralSql(tuple(upgrade), tuple(downgrade), drops=drops), {*places}
 
     def _altered(self, place: Place, found: Column, wanted: Column, *, relabelled: bool) -> Iterator[LiteralSql]:
-        if found.generated != wanted.generated:
-            self._step_aside(columns=[place])
-            before, *after = (_operation(one) for one in generated_change(place, found, wanted))
-            self._readded.extend(after)
-            yield before
-        elif found.declaration != wanted.declaration:
+        if found.declaration != wanted.declaration:
             self._step_aside(columns=[place], all_of_them=False)
             yield _operation(self._retyped(place, found, wanted))
         elif bool(found.identity) != bool(wanted.identity):
@@ -192,7 +253,9 @@ class Comparison:
             yield operation
 
     def _is_handled(self, operation: MigrateOperation) -> bool:
-        """Say whether an index or constraint is changed here; what Alembic drops does not come back."""
+        """Say whether an object is changed here, or a column goes here; what Alembic drops does not come back."""
+        if isinstance(operation, AlterColumnOp | DropColumnOp):
+            return (operation.table_name, operation.column_name) in self._remade
         if isinstance(operation, CreateIndexOp | DropIndexOp):
             key = ("index", str(operation.table_name), str(operation.index_name))
             if key in self._actual.objects and key in self._wanted.objects:
@@ -205,12 +268,6 @@ class Comparison:
             self._made.pop(key, None)
             return True
         return False
-
-
-def _in_order(objects: Mapping[Key, Object], contents: Contents) -> list[Object]:
-    """Return objects so that each stands behind those that it is made of."""
-    places = {key: number for number, key in enumerate(contents.objects)}
-    return sorted(objects.values(), key=lambda one: (one.rank, places.get(one.key, len(places))))
 
 
 def _operation(statements: Statements) -> LiteralSql:

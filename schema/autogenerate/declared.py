@@ -113,10 +113,15 @@ class _Declared:
             for column in table.columns:
                 generated = made.columns[table.name, column.name].generated if column.computed is not None else None
                 pair = made.columns[self.pairs[self.pair_of[table.name, column.name]]]
-                nullable = bool(column.nullable)
                 yield (
                     (table.name, column.name),
-                    replace(pair, generated=generated, identity=_identity(column), nullable=nullable),
+                    replace(
+                        pair,
+                        generated=generated,
+                        identity=_identity(column),
+                        nullable=bool(column.nullable),
+                        comment=column.comment,
+                    ),
                 )
 
     def _table(self, table: Table) -> Iterator[str]:

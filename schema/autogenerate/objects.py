@@ -26,11 +26,45 @@ class Column:
     collation: str | None = None
     identity: str = ""
     nullable: bool = field(default=True, compare=False)
+    comment: str | None = field(default=None, compare=False)
 
     @property
     def declaration(self) -> str:
         """The type with its collation, as DDL has it."""
         return self.type if self.collation is None else f"{self.type} COLLATE {quoted(self.collation)}"
+
+    def added(self, table: str, name: str) -> tuple[str, ...]:
+        """Return the statements that add the column to a table."""
+        generated = "" if self.generated is None else f" GENERATED ALWAYS AS ({self.generated}) STORED"
+        default = "" if self.default is None else f" DEFAULT {self.default}"
+        null = "" if self.nullable else " NOT NULL"
+        made = f"ALTER TABLE {quoted(table)} ADD COLUMN {quoted(name)} {self.declaration}{generated}{default}{null}"
+        if self.comment is None:
+            return (made,)
+        return (made, f"COMMENT ON COLUMN {quoted(table)}.{quoted(name)} IS {literal(self.comment)}")
+
+
+@dataclass(frozen=True, slots=True)
+class Generated:
+    """A generated column, where it has to make way for a change of the columns that it is made of."""
+
+    table: str
+    name: str
+    column: Column
+    rank: ClassVar[int] = -1
+
+    @property
+    def key(self) -> Key:
+        """The object's name in its schema."""
+        return ("generated", self.table, self.name)
+
+    def create(self) -> tuple[str, ...]:
+        """Return the statements that make the object."""
+        return self.column.added(self.table, self.name)
+
+    def drop(self) -> tuple[str, ...]:
+        """Return the statements that remove the object."""
+        return (f"ALTER TABLE {quoted(self.table)} DROP COLUMN {quoted(self.name)}",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +215,7 @@ class Part:
         return self.part.drop(self.table)
 
 
-Object = Constraint | Index | View | Sequence | Part
+Object = Generated | Constraint | Index | View | Sequence | Part
 
 
 @dataclass(frozen=True, slots=True)

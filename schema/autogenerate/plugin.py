@@ -16,6 +16,7 @@ from sqlalchemy import Column, Connection, Identity, MetaData
 from schema.autogenerate.catalog import read_contents
 from schema.autogenerate.comparison import Comparison
 from schema.autogenerate.declared import as_written
+from schema.autogenerate.primary_keys import read_primary_keys, refuse_changed
 from schema.rls import alembic_plugin as isolation  # registered before this one, so that it is run before
 from schema.rls.ops import CommittedSql, LiteralSql
 
@@ -28,6 +29,7 @@ def compare(context: AutogenContext, upgrade_ops: UpgradeOps) -> PriorityDispatc
     """Put what differs around Alembic's own operations, and take over those that it cannot do fully."""
     connection = cast(Connection, context.connection)
     metadata = cast(MetaData, context.metadata)
+    refuse_changed(read_primary_keys(connection), metadata.tables.values())
     actual = read_contents(connection)
     comparison = Comparison(connection, actual, as_written(connection, metadata, actual))
     upgrade_ops.ops[:] = comparison.around(upgrade_ops.ops, context.table_key_to_table)

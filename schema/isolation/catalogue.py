@@ -5,6 +5,8 @@ Names are written as SQL: quoted where they must be, and with their schema unles
 
 from dataclasses import dataclass
 
+from schema.invalid_indexes import InvalidIndex
+
 PUBLIC = "public"
 """Everybody, where a role is named."""
 
@@ -161,6 +163,7 @@ class Catalogue:
     defaults: tuple[Default, ...]
     event_triggers: tuple[str, ...]
     owned_by_user: tuple[str, ...]
+    invalid_indexes: tuple[InvalidIndex, ...]
 
     @property
     def reachable_tables(self) -> tuple[Relation, ...]:

@@ -7,6 +7,7 @@ import psycopg
 from psycopg.sql import SQL
 
 from infra.settings import Role
+from schema import invalid_indexes
 from schema.isolation import queries
 from schema.isolation.catalogue import (
     Catalogue,
@@ -49,6 +50,7 @@ def read(connection: psycopg.Connection[Any]) -> Catalogue:
             defaults=rows(connection, Default, queries.DEFAULTS),
             event_triggers=rows(connection, str, queries.EVENT_TRIGGERS),
             owned_by_user=rows(connection, str, queries.OWNED),
+            invalid_indexes=invalid_indexes.read(connection),
         )
 
 

@@ -1,7 +1,7 @@
 """An empty database and a checkout of its own, for tests that write and apply migrations."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 
 import pytest
 from alembic import command
+from alembic.config import Config
 from sqlalchemy import MetaData
 
 from infra.settings import CHECKOUT, BackendChoice, Settings
@@ -86,12 +87,21 @@ class Scratch:
 
     def downgrade(self, to: str) -> None:
         """Take migrations back."""
+        self._move(command.downgrade, to)
+
+    def upgrade_to(self, revision: str) -> None:
+        """Apply migrations up to one."""
+        self._move(command.upgrade, revision)
+
+    def _move(self, move: Callable[[Config, str], None], to: str) -> None:
         migrations = Migrations.load(self.checkout)
         with owner_engine(self.url, self.settings).connect() as connection:
             migrations.config.attributes["connection"] = connection
-            command.downgrade(migrations.config, to)
+            move(migrations.config, to)
 
-    def write(self, body: str, downgrade: str = "pass", number: int = 9999, follows: str | None = HEAD) -> Path:
+    def write(
+        self, body: str, downgrade: str = "pass", number: int = 9999, follows: str | tuple[str, ...] | None = HEAD
+    ) -> Path:
         """Add a migration behind another, by hand; a number of its own gives each a file of its own."""
         path = self.checkout / "migrations" / "versions" / f"{number}_by_hand.py"
         path.write_text(

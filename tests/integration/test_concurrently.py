@@ -3,12 +3,14 @@
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
+import psycopg
 import pytest
 
 from infra.settings import Role
 from schema.applying.run import Patience
 from schema.connect import connect
 from schema.errors import MigrationError
+from schema.invalid_indexes import read
 from tests.fixtures.stack import RunningStack
 from tests.integration.conftest import HEAD, Scratch
 
@@ -106,3 +108,38 @@ def test_a_build_waits_for_others_without_a_limit(scratch: Scratch, stack: Runni
         writer.rollback()
         assert upgrading.result().head == "9999"
     assert (index(scratch) or ())[:1] == (True,)
+
+
+def test_an_invalid_index_of_any_other_hand_is_named(scratch: Scratch) -> None:
+    """What a build by hand left behind is told with what to do, and no longer once that is done."""
+    scratch.upgrade()
+    first, _ = scratch.sign_up("a"), scratch.sign_up("b")
+    with pytest.raises(psycopg.errors.UniqueViolation):
+        scratch.connection.execute("CREATE UNIQUE INDEX CONCURRENTLY ix_users_email ON users (email)")
+    told: list[str] = []
+    scratch.upgrade(say=told.append)
+    (line,) = told
+    assert line.startswith("index ix_users_email of users: ")
+    assert ". REINDEX INDEX CONCURRENTLY ix_users_email, or DROP INDEX" in line
+    with scratch.connection.transaction():
+        scratch.connection.execute("SELECT set_config('app.tenant_id', %s, true)", [str(first)])
+        scratch.connection.execute("UPDATE users SET email = 'other@example.com'")
+    scratch.connection.execute("REINDEX INDEX CONCURRENTLY ix_users_email")
+    told.clear()
+    scratch.upgrade(say=told.append)
+    assert (told, (index(scratch) or ())[:1]) == ([], (True,))
+
+
+def test_what_a_rebuild_left_behind_goes(scratch: Scratch) -> None:
+    """The half of a REINDEX that failed is to be dropped; the index that was to be rebuilt is as good as before."""
+    scratch.upgrade()
+    for slug in "ab":
+        scratch.sign_up(slug)
+    with pytest.raises(psycopg.errors.UniqueViolation):
+        scratch.connection.execute("CREATE UNIQUE INDEX CONCURRENTLY ix_users_email ON users (email)")
+    with pytest.raises(psycopg.errors.UniqueViolation):
+        scratch.connection.execute("REINDEX INDEX CONCURRENTLY ix_users_email")
+    left = [one for one in read(scratch.connection) if one.name != "ix_users_email"]
+    assert [one.fix for one in left] == ["DROP INDEX CONCURRENTLY ix_users_email_ccnew"]
+    scratch.connection.execute(left[0].fix.encode())
+    assert [one.name for one in read(scratch.connection)] == ["ix_users_email"]

@@ -2,6 +2,7 @@
 
 import pytest
 
+from schema.applying.standing import State
 from schema.errors import MigrationError
 from tests.integration.conftest import HEAD, Scratch
 
@@ -79,3 +80,31 @@ def test_a_refusal_comes_before_the_first_step(scratch: Scratch) -> None:
     with pytest.raises(MigrationError, match="which holds 1 row"):
         scratch.rollback(2)
     assert scratch.at == ("99999",)
+
+
+def test_a_migration_that_joins_branches_is_taken_back_alone(scratch: Scratch) -> None:
+    """The database is then at the end of each branch, and goes on back from there, a branch at a time, or up again."""
+    scratch.upgrade()
+    before = scratch.objects
+    assert HEAD is not None
+    for number, name in ((8001, "a"), (8002, "b")):
+        scratch.write(f"op.execute('CREATE TABLE {name} ()')", f"op.drop_table('{name}')", number, HEAD)
+    scratch.write("op.execute('CREATE TABLE c ()')", "op.drop_table('c')", 8003, ("8001", "8002"))
+    scratch.upgrade()
+    whole = scratch.objects
+
+    assert [step.revision for step in scratch.rollback()] == ["8003"]
+    assert sorted(scratch.at) == ["8001", "8002"]
+    assert scratch.names("relation") >= {"a", "b"}
+    assert "c" not in scratch.names("relation")
+    scratch.upgrade()
+    assert (scratch.at, scratch.objects) == (("8003",), whole)
+
+    first, _ = scratch.rollback(2)
+    assert first.revision == "8003"
+    assert len(scratch.names("relation") & {"a", "b"}) == 1
+    scratch.rollback()
+    assert (scratch.at, scratch.objects) == ((HEAD,), before)
+    assert set(scratch.lines.values()) == {State.APPLIED, State.PENDING}
+    assert scratch.upgrade().head == "8003"
+    assert scratch.objects == whole

@@ -6,7 +6,11 @@ from infra.settings import CHECKOUT
 from schema.migrate import findings
 from schema.migration_check import check_migrations
 
-HEAD = "from alembic import op\nimport sqlalchemy as sa\n\n\ndef upgrade():\n"
+HEAD = (
+    "from alembic import op\nimport sqlalchemy as sa\n"
+    "from schema.data_migration import as_tenant, for_each_tenant, tenant_ids\n\n\ndef upgrade():\n"
+)
+HEAD_LINES = len(HEAD.splitlines())
 REQUIRED = '    op.add_column(\n        "users", sa.Column("a", sa.Text(), nullable=False)\n    )\n'
 
 
@@ -29,7 +33,7 @@ def found(path: Path, body: str) -> list[tuple[str, int, str]]:
 )
 def test_what_is_not_safe_is_found_with_its_line(body: str, rule: str, tmp_path: Path) -> None:
     """Squawk's rules and the project's own name the line of the file, not of the SQL."""
-    assert found(tmp_path, "    op.execute('SELECT 1')\n" + body) == [("0002_x.py", 7, rule)]
+    assert found(tmp_path, "    op.execute('SELECT 1')\n" + body) == [("0002_x.py", HEAD_LINES + 2, rule)]
 
 
 def test_an_exception_carries_its_reason(tmp_path: Path) -> None:
@@ -37,7 +41,7 @@ def test_an_exception_carries_its_reason(tmp_path: Path) -> None:
     allowed = "    # allow adding-required-field: the table is empty\n    # until the release\n"
     assert found(tmp_path, allowed + REQUIRED) == []
     assert found(tmp_path, allowed.replace(": the table is empty", ":") + REQUIRED) != []
-    assert found(tmp_path, allowed + REQUIRED + REQUIRED) == [("0002_x.py", 11, "adding-required-field")]
+    assert found(tmp_path, allowed + REQUIRED + REQUIRED) == [("0002_x.py", HEAD_LINES + 6, "adding-required-field")]
 
 
 def test_what_is_new_is_safe(tmp_path: Path) -> None:
@@ -48,10 +52,47 @@ def test_what_is_new_is_safe(tmp_path: Path) -> None:
     assert found(tmp_path, body) == []
 
 
-def test_what_needs_a_database_ends_the_reading_only(tmp_path: Path) -> None:
-    """What comes before a statement that cannot be written without a database is looked at."""
-    body = REQUIRED + '    op.get_bind().execute(sa.text("SELECT 1"))\n'
-    assert found(tmp_path, body) == [("0002_x.py", 6, "adding-required-field")]
+@pytest.mark.parametrize(
+    "asking",
+    [
+        '    op.get_bind().execute(sa.text("SELECT 1"))\n',
+        '    n = op.get_bind().scalar(sa.text("SELECT 1"))\n    n + 1\n',
+        '    for row in op.get_bind().execute(sa.text("SELECT 1 WHERE :x"), {"x": 1}):\n        op.execute(row.sql)\n',
+        "    sa.inspect(op.get_bind()).get_columns('users')\n",
+        "    for_each_tenant(op.get_bind(), 'UPDATE users SET a = :batch')\n",
+        "    with as_tenant(op.get_bind(), tenant_ids(op.get_bind())[0]):\n        pass\n",
+        "    while op.get_bind().execute(sa.text('SELECT 1')).rowcount:\n        pass\n",
+        "    raise RuntimeError\n",
+    ],
+    ids=["execute", "scalar", "rows", "inspect", "for each tenant", "as tenant", "until done", "raise"],
+)
+def test_what_needs_a_database_is_read_past(asking: str, tmp_path: Path) -> None:
+    """What stands before and behind a statement that asks a database is looked at, each under its own line."""
+    lines = len(asking.splitlines())
+    assert found(tmp_path, REQUIRED + asking + REQUIRED) == [
+        ("0002_x.py", HEAD_LINES + 1, "adding-required-field"),
+        ("0002_x.py", HEAD_LINES + 4 + lines, "adding-required-field"),
+    ]
+
+
+def test_what_runs_for_tenants_is_read(tmp_path: Path) -> None:
+    """One tenant stands for all: what is run as it and for it is looked at."""
+    asking = (
+        "    for tenant in tenant_ids(op.get_bind()):\n"
+        "        with as_tenant(op.get_bind(), tenant):\n"
+        "            op.get_bind().exec_driver_sql('ALTER TABLE users DROP COLUMN a')\n"
+        "    for_each_tenant(op.get_bind(), 'ALTER TABLE users DROP COLUMN b')\n"
+    )
+    assert found(tmp_path, asking) == [
+        ("0002_x.py", HEAD_LINES + 3, "ban-drop-column"),
+        ("0002_x.py", HEAD_LINES + 4, "ban-drop-column"),
+    ]
+
+
+def test_a_loop_that_waits_for_an_answer_ends(tmp_path: Path) -> None:
+    """Where nothing answers it would go on for ever: what was read until then counts."""
+    body = "    while op.get_bind().scalar(sa.text('SELECT 1')) is None:\n        pass\n"
+    assert found(tmp_path, REQUIRED + body) == [("0002_x.py", HEAD_LINES + 1, "adding-required-field")]
 
 
 def test_the_projects_own_migrations_are_safe() -> None:

@@ -17,6 +17,7 @@ RULES: tuple[Rule, ...] = (
     tables.partition_unprotected,
     tables.rewrite_rule,
     tables.foreign_key_disabled,
+    tables.invalid_index,
     keys.unique_across_tenants,
     keys.foreign_key_across_tenants,
     keys.foreign_key_nulls_the_tenant,

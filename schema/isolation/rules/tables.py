@@ -166,6 +166,12 @@ def foreign_key_disabled(catalogue: Catalogue) -> Iterator[Fault]:
             )
 
 
+def invalid_index(catalogue: Catalogue) -> Iterator[Fault]:
+    """Every index is valid: a unique one that is not does not hold, and any other costs writes and serves no query."""
+    for index in catalogue.invalid_indexes:
+        yield Fault(index.name, index.wrong, index.fix)
+
+
 def _whole(catalogue: Catalogue) -> Iterator[Relation]:
     """Return the tables that carry the protection themselves; of children that is asked elsewhere."""
     return (table for table in catalogue.reachable_tables if not table.child)

@@ -5,6 +5,7 @@ from sqlalchemy import Computed, Integer, Sequence, Uuid
 from sqlalchemy.exc import DBAPIError
 
 from schema.errors import MigrationError
+from tests.fixtures.cases import Cases
 from tests.integration.autogenerate.changes import (
     CHANGES,
     INVOKER,
@@ -18,12 +19,14 @@ from tests.integration.autogenerate.changes import (
     table,
     view,
 )
-from tests.integration.autogenerate.conftest import Cases
+from tests.integration.autogenerate.generated_changes import GENERATED
 
 pytestmark = pytest.mark.one_backend
 
+EVERY = CHANGES | GENERATED
 
-@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+
+@pytest.mark.parametrize("change", EVERY.values(), ids=EVERY)
 def test_a_change_is_seen_made_and_taken_back(change: Change, cases: Cases) -> None:
     """The catalogue becomes what SQLAlchemy itself makes, nothing is left to generate, and both ways keep the rows."""
     before, after = declared(change.before), declared(change.after)

@@ -1,5 +1,6 @@
 """What `generate` does without a word, what it wants to be told first, and what it leaves behind."""
 
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from schema.engine import owner_engine
 from schema.errors import MigrationError
 from schema.shadow import shadow_database
 from schema.shadow_template import PREFIX, key
+from tests.fixtures.checkout import Checkout
 from tests.fixtures.stack import RunningStack
 from tests.integration.conftest import Scratch
 
@@ -139,6 +141,43 @@ def test_drops_are_said_first(written: Scratch, declared: MetaData) -> None:
     assert written.generate("Drop", declared, allow_drop=True) is not None
 
 
+@pytest.mark.parametrize(
+    ("key", "former", "wanted"),
+    [
+        (["id", "text"], r"\(id\)", r"\(id, text\)"),
+        (["text"], r"\(id\)", r"\(text\)"),
+        ([], r"\(id\)", "none"),
+    ],
+)
+def test_a_changed_primary_key_is_refused(
+    key: list[str], former: str, wanted: str, written: Scratch, declared: MetaData
+) -> None:
+    """Alembic does not see it: what to write is said, nothing is written, and with that applied nothing is left."""
+    declared.remove(declared.tables["notes"])
+    columns = [Column(name, Text, primary_key=name in key, nullable=name == "text") for name in ("id", "text")]
+    Table("notes", declared, *columns, Index(None, "text"))
+    files = written.files
+    with pytest.raises(
+        MigrationError, match=f"^The primary key of notes changes from {former} to {wanted},"
+    ) as refused:
+        written.generate("Change the key", declared)
+    assert (refused.value.exit_code, written.files) == (5, files)
+    said = re.findall(r"op\.\w+\([^)]*\)", str(refused.value))
+    at = written.at[0]
+    written.write("\n    ".join(said), number=9999, follows=at)
+    written.upgrade()
+    rest = written.generate("The rest", declared)
+    assert rest is None or "primary" not in rest.read_text()
+
+
+def test_a_primary_key_does_not_go_with_its_column(written: Scratch, declared: MetaData) -> None:
+    """Leave to drop a column is none to leave its table without a key."""
+    declared.remove(declared.tables["notes"])
+    Table("notes", declared, Column("text", Text, index=True))
+    with pytest.raises(MigrationError, match=r"from \(id\) to none"):
+        written.generate("Drop it", declared, allow_drop=True)
+
+
 def test_check_writes_nothing_and_says_what_is_pending(written: Scratch, declared: MetaData) -> None:
     """With nothing pending it is content."""
     files = written.files
@@ -165,6 +204,49 @@ def test_the_same_models_give_the_same_bytes(written: Scratch, declared: MetaDat
     again = written.generate("Many", declared)
     assert again == once
     assert again.read_bytes() == first
+
+
+# Many of each kind, so that an order that is left to chance shows.
+MANY = """
+from sqlalchemy import CheckConstraint, Column, Computed, Enum, Index, Integer, Sequence, Table, Text, text
+from schema.base import Base
+from schema.tenancy import TenantMixin, tenant_foreign_key, tenant_unique
+
+class Thing(TenantMixin, Base):
+    __tablename__ = "things"
+    __table_args__ = (
+        tenant_foreign_key("user_id", "users.id"),
+        *(tenant_unique(f"c{number}") for number in range(4)),
+        *(CheckConstraint(f"c{number} <> 'x'", name=f"k{number}") for number in range(4)),
+        *(Index(f"ix_odd_{number}", text(f"lower(c{number})")) for number in range(4)),
+    )
+    id = Column(Integer, primary_key=True)
+    user_id = Column(Base.metadata.tables["users"].c.id.type)
+    for number in range(4):
+        vars()[f"c{number}"] = Column(Text)
+        vars()[f"e{number}"] = Column(Enum("a", "b", name=f"e{number}"), index=True)
+
+for number in range(4):
+    Table(f"t{number}", Base.metadata, Column("id", Integer, primary_key=True), Column("d", Text, unique=True))
+    Sequence(f"s{number}", metadata=Base.metadata)
+    users = Base.metadata.tables["users"]
+    users.append_column(Column(f"n{number}", Integer, comment="n"))
+    users.append_column(Column(f"g{number}", Integer, Computed(f"n{number} + 1", persisted=True)))
+"""
+
+
+@pytest.mark.slow
+def test_the_same_models_give_the_same_bytes_in_any_process(scratch: Scratch, commands: Checkout) -> None:
+    """Three processes whose sets and dictionaries are in other orders write one and the same file."""
+    (scratch.checkout / "schema" / "many.py").write_text(MANY)
+    models = scratch.checkout / "schema" / "models.py"
+    models.write_text(f"{models.read_text()}\nimport schema.many\n")
+    written = set()
+    for seed in "123":
+        (name,) = commands.succeed("generate", "--message=Many", PYTHONHASHSEED=seed).stdout.splitlines()
+        written.add((scratch.checkout / name).read_bytes())
+        (scratch.checkout / name).unlink()
+    assert len(written) == 1
 
 
 def test_a_template_is_made_once_and_stale_ones_go(scratch: Scratch, declared: MetaData) -> None:

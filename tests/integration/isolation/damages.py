@@ -86,6 +86,11 @@ DAMAGES: list[tuple[str, str, str]] = [
         "CREATE TABLE guests (PRIMARY KEY (tenant_id, id)) INHERITS (users); GRANT SELECT ON guests TO app_user",
     ),
     ("rewrite-rule", "users.noted", "CREATE RULE noted AS ON INSERT TO users DO ALSO NOTHING"),
+    (
+        "invalid-index",
+        "uq_users_tenant_id_email",
+        "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'uq_users_tenant_id_email'::regclass",
+    ),
     ("foreign-key-disabled", "users.fk_users_tenant_id_tenants", "ALTER TABLE users DISABLE TRIGGER ALL"),
     ("unique-across-tenants", "users.by_email", "CREATE UNIQUE INDEX by_email ON users (email)"),
     ("unique-across-tenants", "users.by_email", "CREATE UNIQUE INDEX by_email ON users (email, tenant_id)"),

@@ -1,0 +1,39 @@
+"""The order of operations: what has to stand apart from the rest, and objects behind those that they are made of."""
+
+from collections.abc import Callable, Iterable, Mapping
+
+from alembic.operations.ops import AddColumnOp, DropConstraintOp, MigrateOperation, ModifyTableOps
+
+from schema.autogenerate.objects import Contents, Key, Object
+
+
+def apart(
+    operations: Iterable[MigrateOperation], condition: Callable[[MigrateOperation], bool]
+) -> tuple[list[MigrateOperation], list[MigrateOperation]]:
+    """Return those changes of tables that meet a condition, and all the rest."""
+    met: list[MigrateOperation] = []
+    rest: list[MigrateOperation] = []
+    for operation in operations:
+        if isinstance(operation, ModifyTableOps):
+            taken = [one for one in operation.ops if condition(one)]
+            met += [ModifyTableOps(operation.table_name, taken, schema=operation.schema)] if taken else []
+            operation.ops[:] = [one for one in operation.ops if one not in taken]
+        if not isinstance(operation, ModifyTableOps) or operation.ops:
+            rest.append(operation)
+    return met, rest
+
+
+def is_dropped_foreign_key(operation: MigrateOperation) -> bool:
+    """Say whether a foreign key goes: it holds back the table and the types that it refers to."""
+    return isinstance(operation, DropConstraintOp) and operation.constraint_type == "foreignkey"
+
+
+def is_added_column(operation: MigrateOperation) -> bool:
+    """Say whether a column comes."""
+    return isinstance(operation, AddColumnOp)
+
+
+def in_order(objects: Mapping[Key, Object], contents: Contents) -> list[Object]:
+    """Return objects so that each stands behind those that it is made of."""
+    places = {key: number for number, key in enumerate(contents.objects)}
+    return sorted(objects.values(), key=lambda one: (one.rank, places.get(one.key, len(places))))
