@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import Engine, ForeignKeyConstraint, MetaData, delete, event, func, select, text, update
+from sqlalchemy import Engine, MetaData, delete, event, func, select, text, update
 from sqlalchemy.orm import (
     DeclarativeBase,
     Mapped,
@@ -52,7 +52,6 @@ class Person(TenantMixin, Product):
     """A user of the organisation."""
 
     __tablename__ = "users"
-    __table_args__ = (ForeignKeyConstraint(["tenant_id"], ["tenants.tenant_id"]),)
 
     id: Mapped[UUID] = mapped_column(primary_key=True, server_default=text("app.uuid7()"))
     external_id: Mapped[str]
