@@ -154,6 +154,16 @@ def _to(other: str) -> Callable[[], ForeignKeyConstraint]:
     return lambda: ForeignKeyConstraint(["n"], [f"{other}.id"])
 
 
+def _moody(name: str) -> Declare:
+    """Declare a table whose column of the enum type is in a CHECK, an index and a default."""
+    return lambda metadata: Table(
+        name,
+        metadata,
+        Column("m", mood("ok", "sad"), server_default="sad", index=True),
+        CheckConstraint("m <> 'ok'", name="c"),
+    )
+
+
 CHANGES = {
     "table added": Change(table(), several(table(), lambda m: Table("u", m, Column("id", Uuid, primary_key=True)))),
     "table dropped": Change(several(table(), lambda m: Table("u", m, Column("id", Uuid, primary_key=True))), table()),
@@ -265,6 +275,12 @@ CHANGES = {
         ),
         table(MOOD),
         HAPPY,
+        MOODS,
+    ),
+    "enum value removed with a column and a table that have it": Change(
+        several(table(MOOD, column("k", mood("ok", "sad"), server_default="sad"), check("k <> 'ok'")), _moody("u")),
+        table(column("m", mood("ok"))),
+        ("INSERT INTO t VALUES (1, 'ok')",),
         MOODS,
     ),
     "enum reordered": Change(table(MOOD), table(column("m", mood("sad", "ok"))), HAPPY, MOODS),
