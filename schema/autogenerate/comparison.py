@@ -166,7 +166,12 @@ class Comparison:
                 yield LiteralSql(former.drop(), former.create())
 
     def _in_place(self) -> Iterator[LiteralSql]:
+        """Change columns before the types that they leave, and behind those that they come to."""
+        leaving = {place for place, found, wanted in self._changed() if self._leaves(found, wanted)}
         replaced: set[Place] = set()
+        for place, found, wanted in self._changed():
+            if place in leaving:
+                yield from self._altered(place, found, wanted, relabelled=False)
         for name, labels in self._wanted.enums.items():
             former = self._actual.enums.get(name, labels)
             if former != labels:
@@ -174,7 +179,7 @@ class Comparison:
                 replaced |= columns
                 yield operation
         for place, found, wanted in self._changed():
-            if found.generated == wanted.generated:
+            if found.generated == wanted.generated and place not in leaving:
                 yield from self._altered(place, found, wanted, relabelled=place in replaced)
 
     def _generated_otherwise(self) -> Iterator[LiteralSql]:
@@ -187,6 +192,11 @@ class Comparison:
                 self._remade |= {place} if after else set()
                 yield before
 
+    def _leaves(self, found: Column, wanted: Column) -> bool:
+        """Say whether a column's type changes from one that is of an enum type."""
+        enums = {name for enum in self._actual.enums for name in _written(enum)}
+        return found.type in enums and found.type != wanted.type and found.generated == wanted.generated
+
     def _changed(self) -> Iterator[tuple[Place, Column, Column]]:
         for place, wanted in self._wanted.columns.items():
             found = self._actual.columns.get(place)
@@ -194,7 +204,7 @@ class Comparison:
                 yield place, found, wanted
 
     def _relabelled(self, name: str, former: Sequence[str], labels: Sequence[str]) -> tuple[LiteralSql, set[Place]]:
-        types = {name, f"{name}[]", quoted(name), f"{quoted(name)}[]"}
+        types = _written(name)
         columns = [
             (place, column)
             for place, column in self._actual.columns.items()
@@ -214,8 +224,12 @@ class Comparison:
             )
             add = f"ALTER TYPE {quoted(name)} ADD VALUE IF NOT EXISTS"
             return CommittedSql([f"{add} {literal(label)}{place}" for label, place in added], undo), set()
-        # What is dropped is gone by then, and comes back after.
-        columns = [(place, column) for place, column in columns if place in self._wanted.columns]
+        # What is dropped or becomes another type is gone by then, and comes back after.
+        columns = [
+            (place, column)
+            for place, column in columns
+            if place in self._wanted.columns and not self._leaves(column, self._wanted.columns[place])
+        ]
         places = [place for place, _ in columns]
         self._step_aside(columns=places, types=[name])
         now = [(place, column, self._wanted.columns[place].default) for place, column in columns]
@@ -283,6 +297,11 @@ class Comparison:
             self._made.pop(key, None)
             return True
         return False
+
+
+def _written(enum: str) -> set[str]:
+    """Return how the type of a column is written that is of an enum type, or an array of it."""
+    return {enum, f"{enum}[]", quoted(enum), f"{quoted(enum)}[]"}
 
 
 def _operation(statements: Statements) -> LiteralSql:

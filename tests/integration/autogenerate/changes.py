@@ -283,6 +283,12 @@ CHANGES = {
         ("INSERT INTO t VALUES (1, 'ok')",),
         MOODS,
     ),
+    "enum value removed that a column holds which becomes text": Change(
+        table(column("m", mood("ok", "sad"), server_default="sad"), column("k", mood("ok", "sad"))),
+        table(column("m", Text, server_default=text("lower('A')")), column("k", mood("ok"))),
+        ("INSERT INTO t VALUES (1, 'sad', 'ok')",),
+        MOODS,
+    ),
     "enum reordered": Change(table(MOOD), table(column("m", mood("sad", "ok"))), HAPPY, MOODS),
     "enum's array": Change(
         table(column("m", ARRAY(mood("ok", "sad")))),
