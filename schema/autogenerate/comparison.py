@@ -30,7 +30,7 @@ from schema.autogenerate.changes import (
 )
 from schema.autogenerate.objects import Column, Contents, Generated, Key, Object, literal
 from schema.autogenerate.objects import Sequence as SequenceObject
-from schema.autogenerate.order import apart, in_order, is_added_column, is_drop, is_dropped_foreign_key
+from schema.autogenerate.order import apart, drops_in_order, in_order, is_added_column, is_drop, is_dropped_foreign_key
 from schema.rls.ops import CommittedSql, LiteralSql
 from schema.rls.policy import quoted
 
@@ -50,6 +50,7 @@ class Comparison:
         self._made: dict[Key, Object] = {}
         self._readded: list[LiteralSql] = []
         self._remade: set[Place] = set()
+        self._numbers = {place: number for number, place in enumerate(actual.columns)}
 
     def around(self, operations: Iterable[MigrateOperation], tables: dict[str, Table]) -> list[MigrateOperation]:
         """Return Alembic's operations among those that it does not know."""
@@ -69,7 +70,7 @@ class Comparison:
             *(self._removed(one) for one in gone),
             *generated,
             *released,
-            *dropped,
+            *drops_in_order(dropped),
             *middle,
             *added,
             *readded,
@@ -272,14 +273,17 @@ class Comparison:
                     continue
             yield operation
 
-    def _place_in_table(self, operation: MigrateOperation) -> int:
-        """Put generated columns behind others where they come, and before them where they go."""
+    def _place_in_table(self, operation: MigrateOperation) -> tuple[int, int]:
+        """Put generated columns behind others where they come, and before them where they go: the last one first.
+
+        Alembic takes dropped columns from a set, in an order that is another in every process.
+        """
         if isinstance(operation, AddColumnOp):
-            return 0 if operation.column.computed is None else 1
+            return (0 if operation.column.computed is None else 1), 0
         if isinstance(operation, DropColumnOp):
-            found = self._actual.columns[operation.table_name, operation.column_name]
-            return 4 if found.generated is None else 3
-        return 2
+            place = (operation.table_name, operation.column_name)
+            return (4 if self._actual.columns[place].generated is None else 3), -self._numbers[place]
+        return 2, 0
 
     def _is_handled(self, operation: MigrateOperation) -> bool:
         """Say whether an object is changed here, or a column goes here; what Alembic drops does not come back."""
