@@ -34,6 +34,7 @@ _COLUMNS = """
     LEFT JOIN pg_attrdef d ON adrelid = attrelid AND adnum = attnum
     LEFT JOIN pg_collation l ON l.oid = attcollation
     WHERE relkind IN ('r', 'p') AND relnamespace = to_regnamespace(:schema) AND attnum > 0 AND NOT attisdropped
+    ORDER BY attrelid, attnum
 """
 # One that is not valid yet is what it will be once it is.
 _CONSTRAINTS = """

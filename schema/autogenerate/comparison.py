@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 
 from alembic.operations.ops import (
+    AddColumnOp,
     AlterColumnOp,
     CreateIndexOp,
     CreateTableOp,
@@ -29,7 +30,7 @@ from schema.autogenerate.changes import (
 )
 from schema.autogenerate.objects import Column, Contents, Generated, Key, Object, literal
 from schema.autogenerate.objects import Sequence as SequenceObject
-from schema.autogenerate.order import apart, in_order, is_added_column, is_dropped_foreign_key
+from schema.autogenerate.order import apart, drops_in_order, in_order, is_added_column, is_drop, is_dropped_foreign_key
 from schema.rls.ops import CommittedSql, LiteralSql
 from schema.rls.policy import quoted
 
@@ -49,12 +50,15 @@ class Comparison:
         self._made: dict[Key, Object] = {}
         self._readded: list[LiteralSql] = []
         self._remade: set[Place] = set()
+        self._numbers = {place: number for number, place in enumerate(actual.columns)}
 
     def around(self, operations: Iterable[MigrateOperation], tables: dict[str, Table]) -> list[MigrateOperation]:
         """Return Alembic's operations among those that it does not know."""
         self._collect_changed()
-        first, middle, last = [*self._new()], [*self._in_place()], [*self._no_longer()]
-        released, kept = apart([*self._kept(operations, tables)], is_dropped_foreign_key)
+        first, last = [*self._new()], [*self._no_longer()]
+        generated, middle = [*self._generated_otherwise()], [*self._in_place()]
+        released, kept = apart(self._kept(operations, tables), is_dropped_foreign_key)
+        dropped, kept = apart(kept, is_drop)
         gone = in_order(self._gone, self._actual)[::-1]
         made = in_order(self._made, self._wanted)
         again = [one for one in made if isinstance(one, Generated)]
@@ -64,7 +68,9 @@ class Comparison:
         return [
             *first,
             *(self._removed(one) for one in gone),
+            *generated,
             *released,
+            *drops_in_order(dropped),
             *middle,
             *added,
             *readded,
@@ -105,28 +111,28 @@ class Comparison:
         PostgreSQL makes the constraints and indexes of a column that changes its type anew by itself.
         """
         found = read_dependents(self._connection, self._actual, columns=columns, types=types, views=views)
+        tables = {table for table, _ in self._wanted.columns}
         for one in found:
+            if one.key[1] and one.key[1] not in tables:
+                continue  # it goes with its table, before anything changes
             if isinstance(one, Generated):
                 self._make_way(one)
             elif one.key not in self._gone and (all_of_them or one.key[0] not in {"constraint", "index"}):
                 self._replace(one.key, one, one)
 
     def _make_way(self, former: Generated) -> None:
-        """Let a generated column go and come back, or go for good; one that is changed goes by itself.
+        """Let a generated column go and come back; one that is changed or dropped goes by itself.
 
         PostgreSQL refuses to change the type of a column that another is generated from, and a generated column's own
         by an expression (SQLSTATE 0A000, 42611).
         """
         place = (former.table, former.name)
         wanted = self._wanted.columns.get(place)
-        if former.key in self._gone or (wanted is not None and wanted.generated != former.column.generated):
+        if former.key in self._gone or wanted is None or wanted.generated != former.column.generated:
             return
-        self._replace(former.key, former, None if wanted is None else Generated(*place, wanted))
+        self._replace(former.key, former, Generated(*place, wanted))
         self._remade.add(place)
-        for one in read_dependents(self._connection, self._actual, columns=[place]):
-            self._gone.setdefault(one.key, one)
-            if wanted is not None:
-                self._made.setdefault(one.key, one)
+        self._step_aside(columns=[place])
 
     def _with_those_of_generated(self, found: Sequence[Object]) -> list[Object]:
         columns = [(one.table, one.name) for one in found if isinstance(one, Generated)]
@@ -136,10 +142,7 @@ class Comparison:
     def _removed(self, one: Object) -> LiteralSql:
         if not isinstance(one, Generated):
             return LiteralSql(one.drop(), one.create())
-        name = f"{one.table}.{one.name}"
-        if one.key not in self._made:
-            return LiteralSql(one.drop(), one.create(), drops=f"column {name}")
-        note = f"{name} makes way for a change of what it is generated from, and is computed anew for every row."
+        note = f"{one.table}.{one.name} makes way for a change of what it is generated from, and is computed anew."
         return LiteralSql(one.drop(), one.create(), note=note)
 
     def _new(self) -> Iterator[LiteralSql]:
@@ -164,36 +167,45 @@ class Comparison:
                 yield LiteralSql(former.drop(), former.create())
 
     def _in_place(self) -> Iterator[LiteralSql]:
-        """Change columns that are generated otherwise first: they hold those back that they are generated from."""
+        """Change columns before the types that they leave, and behind those that they come to."""
+        leaving = {place for place, found, wanted in self._changed() if self._leaves(found, wanted)}
         replaced: set[Place] = set()
-        changed = {
-            place: (self._actual.columns[place], wanted)
-            for place, wanted in self._wanted.columns.items()
-            if place in self._actual.columns and self._actual.columns[place] != wanted
-        }
-        for place, (found, wanted) in changed.items():
-            if found.generated != wanted.generated:
-                yield from self._generated_otherwise(place, found, wanted)
+        for place, found, wanted in self._changed():
+            if place in leaving:
+                yield from self._altered(place, found, wanted, relabelled=False)
         for name, labels in self._wanted.enums.items():
             former = self._actual.enums.get(name, labels)
             if former != labels:
                 operation, columns = self._relabelled(name, former, labels)
                 replaced |= columns
                 yield operation
-        for place, (found, wanted) in changed.items():
-            if found.generated == wanted.generated:
+        for place, found, wanted in self._changed():
+            if found.generated == wanted.generated and place not in leaving:
                 yield from self._altered(place, found, wanted, relabelled=place in replaced)
 
-    def _generated_otherwise(self, place: Place, found: Column, wanted: Column) -> Iterator[LiteralSql]:
-        self._step_aside(columns=[place])
-        before, *after = (_operation(one) for one in generated_change(place, found, wanted))
-        self._readded.extend(after)
-        if after:
-            self._remade.add(place)
-        yield before
+    def _generated_otherwise(self) -> Iterator[LiteralSql]:
+        """Change columns that are generated otherwise: they hold those back that they were generated from."""
+        for place, found, wanted in self._changed():
+            if found.generated != wanted.generated:
+                self._step_aside(columns=[place])
+                before, *after = (_operation(one) for one in generated_change(place, found, wanted))
+                self._readded.extend(after)
+                self._remade |= {place} if after else set()
+                yield before
+
+    def _leaves(self, found: Column, wanted: Column) -> bool:
+        """Say whether a column's type changes from one that is of an enum type."""
+        enums = {name for enum in self._actual.enums for name in _written(enum)}
+        return found.type in enums and found.type != wanted.type and found.generated == wanted.generated
+
+    def _changed(self) -> Iterator[tuple[Place, Column, Column]]:
+        for place, wanted in self._wanted.columns.items():
+            found = self._actual.columns.get(place)
+            if found is not None and found != wanted:
+                yield place, found, wanted
 
     def _relabelled(self, name: str, former: Sequence[str], labels: Sequence[str]) -> tuple[LiteralSql, set[Place]]:
-        types = {name, f"{name}[]", quoted(name), f"{quoted(name)}[]"}
+        types = _written(name)
         columns = [
             (place, column)
             for place, column in self._actual.columns.items()
@@ -213,9 +225,16 @@ class Comparison:
             )
             add = f"ALTER TYPE {quoted(name)} ADD VALUE IF NOT EXISTS"
             return CommittedSql([f"{add} {literal(label)}{place}" for label, place in added], undo), set()
+        # What is dropped or becomes another type is gone by then, and comes back after.
+        columns = [
+            (place, column)
+            for place, column in columns
+            if place in self._wanted.columns and not self._leaves(column, self._wanted.columns[place])
+        ]
+        places = [place for place, _ in columns]
         self._step_aside(columns=places, types=[name])
-        now = [(place, column, self._wanted.columns.get(place, column).default) for place, column in columns]
-        back = [(place, self._wanted.columns.get(place, column), column.default) for place, column in columns]
+        now = [(place, column, self._wanted.columns[place].default) for place, column in columns]
+        back = [(place, self._wanted.columns[place], column.default) for place, column in columns]
         upgrade, downgrade = replaced_enum(name, labels, now), replaced_enum(name, former, back)
         lost = [label for label in former if label not in labels]
         drops = f"value {', '.join(map(repr, lost))} of enum type {name}" if lost else ""
@@ -247,10 +266,24 @@ class Comparison:
             if isinstance(operation, CreateTableOp) and tables[operation.table_name].is_view:
                 continue
             if isinstance(operation, ModifyTableOps):
-                operation.ops[:] = [one for one in operation.ops if not self._is_handled(one)]
+                operation.ops[:] = sorted(
+                    (one for one in operation.ops if not self._is_handled(one)), key=self._place_in_table
+                )
                 if not operation.ops:
                     continue
             yield operation
+
+    def _place_in_table(self, operation: MigrateOperation) -> tuple[int, int]:
+        """Put generated columns behind others where they come, and before them where they go: the last one first.
+
+        Alembic takes dropped columns from a set, in an order that is another in every process.
+        """
+        if isinstance(operation, AddColumnOp):
+            return (0 if operation.column.computed is None else 1), 0
+        if isinstance(operation, DropColumnOp):
+            place = (operation.table_name, operation.column_name)
+            return (4 if self._actual.columns[place].generated is None else 3), -self._numbers[place]
+        return 2, 0
 
     def _is_handled(self, operation: MigrateOperation) -> bool:
         """Say whether an object is changed here, or a column goes here; what Alembic drops does not come back."""
@@ -268,6 +301,11 @@ class Comparison:
             self._made.pop(key, None)
             return True
         return False
+
+
+def _written(enum: str) -> set[str]:
+    """Return how the type of a column is written that is of an enum type, or an array of it."""
+    return {enum, f"{enum}[]", quoted(enum), f"{quoted(enum)}[]"}
 
 
 def _operation(statements: Statements) -> LiteralSql:

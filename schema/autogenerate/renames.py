@@ -111,16 +111,18 @@ def lookalikes(operations: Iterable[MigrateOperation], dialect: Dialect) -> tupl
     dropped = [one.to_table() for one in every if isinstance(one, DropTableOp)]
     created = [one.to_table() for one in every if dropped and isinstance(one, CreateTableOp)]
     tables = [Rename(old.name, "", new.name) for old in dropped for new in created if _alike(old, new)]
-    return (*tables, *(rename for one in every if isinstance(one, ModifyTableOps) for rename in _columns(one, dialect)))
+    parts = [part for one in every if isinstance(one, ModifyTableOps) for part in one.ops]
+    return (*tables, *_columns(parts, dialect))
 
 
-def _columns(changed: ModifyTableOps, dialect: Dialect) -> Iterator[Rename]:
-    dropped = [one.to_column() for one in changed.ops if isinstance(one, DropColumnOp)]
-    added = [one.column for one in changed.ops if isinstance(one, AddColumnOp)]
-    for old in dropped:
-        for new in added:
-            if _type(old, dialect) == _type(new, dialect):
-                yield Rename(changed.table_name, old.name, new.name)
+def _columns(parts: Iterable[MigrateOperation], dialect: Dialect) -> Iterator[Rename]:
+    changed = list(parts)
+    dropped = [(one.table_name, one.to_column()) for one in changed if isinstance(one, DropColumnOp)]
+    added = [(one.table_name, one.column) for one in changed if isinstance(one, AddColumnOp)]
+    for table, old in dropped:
+        for other, new in added:
+            if table == other and _type(old, dialect) == _type(new, dialect):
+                yield Rename(table, old.name, new.name)
 
 
 def _type(column: Column[object], dialect: Dialect) -> str:

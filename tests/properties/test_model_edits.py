@@ -22,7 +22,7 @@ QUICK = settings(
     # Each try takes seconds, and the edits of a failure are soon read: it is not made smaller.
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
 )
-LONG = settings(QUICK, max_examples=60)
+LONG = settings(QUICK, max_examples=30)
 
 AS_ANYBODY = f"SET LOCAL app.tenant_id = '{ANYBODY}'"
 

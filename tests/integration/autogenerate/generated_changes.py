@@ -96,6 +96,12 @@ GENERATED = {
             column("k", Integer), column("m", Integer, lambda: Computed("k * 3", persisted=True)), index("ix_m", "m")
         ),
     ),
+    "generated columns that come and go with what they are generated from": Change(
+        table(N, twice(), index("ix_m", "m")),
+        table(
+            column("l", Integer, lambda: Computed("k * 3", persisted=True)), column("k", Integer), index("ix_l", "l")
+        ),
+    ),
     "enum reordered under a generated column": Change(
         table(MOOD, happy(), index("ix_happy", "happy")),
         table(column("m", mood("sad", "ok")), happy(), index("ix_happy", "happy")),

@@ -19,11 +19,12 @@ from tests.integration.autogenerate.changes import (
     table,
     view,
 )
+from tests.integration.autogenerate.enum_changes import ENUMS
 from tests.integration.autogenerate.generated_changes import GENERATED
 
 pytestmark = pytest.mark.one_backend
 
-EVERY = CHANGES | GENERATED
+EVERY = CHANGES | ENUMS | GENERATED
 
 
 @pytest.mark.parametrize("change", EVERY.values(), ids=EVERY)
