@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from infra.adoption import renounce
 from infra.backend import Backend, Operation, Say, Server
-from infra.errors import EngineUnavailable, ImageUnavailable, InfraError, StackError
+from infra.errors import EngineUnavailable, ImageUnavailable, StackError
 from infra.ports import choose_ports, spec_ports
 from infra.readiness import Preparation, Readiness, await_return, fingerprint
 from infra.settings import BackendChoice, Settings
@@ -64,7 +64,8 @@ def _await_former(
     project: Project, choice: BackendChoice, before: Mapping[Service, Server], settings: Settings
 ) -> None:
     """Let nobody find a server away that was started again: the last step of taking an attempt back."""
-    with suppress(InfraError):
+    # Whatever goes wrong here, as an engine that is gone by now: what the user is told is why the attempt failed.
+    with suppress(Exception):
         backend = make_backend(choice, project)
         again = {s: server for s, server in backend.servers().items() if s in before and server != before[s]}
         if again:

@@ -17,6 +17,7 @@ from infra.settings import BackendChoice, Role
 from infra.spec import Service
 from infra.state import state_directory
 from infra.volumes import MARKER
+from tests.fixtures.availability import docker_lacks
 from tests.fixtures.checkout import Checkout, MakeCheckout
 from tests.fixtures.passwords import KEYS, nasty
 from tests.fixtures.world import data_files, remove_data_files, things_of, write_data_file
@@ -212,7 +213,7 @@ def test_once_data_lives_in_a_backend_no_other_is_started(served: Checkout) -> N
     """Another STACK_BACKEND than the one that holds the data is refused, and nothing is started."""
     other = BackendChoice.DOCKER if served.backend is BackendChoice.EMBEDDED else BackendChoice.EMBEDDED
     assert served.invoke("up", STACK_BACKEND=other).returncode == 4
-    if other is BackendChoice.DOCKER:
+    if other is BackendChoice.DOCKER and docker_lacks() is None:  # without an engine there is nothing to start on
         assert things_of(served.project, other) == []
 
 
