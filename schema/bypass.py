@@ -20,7 +20,7 @@ _QUESTION = """
     ) owned ON true
     WHERE (r.rolsuper OR r.rolbypassrls OR owned.name IS NOT NULL)
       AND pg_catalog.pg_has_role(session_user, r.oid, 'MEMBER')
-    ORDER BY r.rolname <> session_user LIMIT 1
+    ORDER BY r.rolname <> session_user, NOT r.rolsuper, NOT r.rolbypassrls, r.rolname LIMIT 1
 """
 
 
