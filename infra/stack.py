@@ -43,6 +43,7 @@ def up(settings: Settings, project: Project, prepare: Preparation, say: Say, *, 
     declared = build_stack(settings, project, durable=durable)
     with project_lock(project, say), ExitStack() as undo:
         record = Record.load(project)
+        ended = _end_what_was_ending(project, record, say)
         backend, spec = choose(settings, declared, record, say)
         if record is None or not record.proven:
             prepare.load_meanwhile()
@@ -57,7 +58,15 @@ def up(settings: Settings, project: Project, prepare: Preparation, say: Say, *, 
             data = backend.confirm(spec)
             _remember(backend, spec, fingerprint(backend.servers(), settings, prepare), data)
         undo.pop_all()
-    return Stack(project, backend.choice, backend.servers(), operations)
+    return Stack(project, backend.choice, backend.servers(), (*ended, *operations))
+
+
+def _end_what_was_ending(project: Project, record: Record | None, say: Say) -> tuple[Operation, ...]:
+    """Finish a `down` that was interrupted: its servers may still answer, and end a moment later."""
+    if record is None or not record.stopping:
+        return ()
+    say("a `down` was interrupted: waiting until its servers have ended")
+    return make_backend(record.backend, project).down(volumes=False)
 
 
 def _await_former(
@@ -90,13 +99,15 @@ def down(project: Project, say: Say, *, volumes: bool = False) -> Stack:
     with project_lock(project, say):
         record = Record.load(project)
         backends = [make_backend(record.backend, project)] if record else list(_existing(project))
+        if record:
+            replace(record, proven={}, stopping=True).save(project)
         operations = tuple(operation for backend in backends for operation in backend.down(volumes=volumes))
         if volumes:
             forget(project)
             renounce(project)
             shutil.rmtree(state_directory(project), ignore_errors=True)
         elif record:
-            replace(record, proven={}).save(project)
+            replace(record, proven={}, stopping=False).save(project)
     return Stack(project, record.backend if record else None, {}, operations)
 
 
@@ -120,11 +131,13 @@ def plan(settings: Settings, project: Project, prepare: Preparation, say: Say) -
         backend, spec = choose(settings, declared, record, say, fetch=False)
         servers = backend.servers()
         spec = spec.on_ports(choose_ports(spec, record.ports if record else {}, servers, say))
-        steps = (*backend.missing(spec), *backend.plan(spec))
+        ending = (_END,) if record and record.stopping else ()
+        steps = (*ending, *backend.missing(spec), *backend.plan(spec))
         proof = () if steps or is_proven(record, servers, settings, prepare) else (_PROOF,)
     return Stack(project, backend.choice, servers, (*steps, *proof))
 
 
+_END = Operation("stop and start", "the stack", "a `down` of it was interrupted")
 _PROOF = Operation("prove", "the stack", "its servers, its passwords or its preparation are not those last proven")
 
 

@@ -36,7 +36,8 @@ class Record:
 
     `proven` holds, for each service, which start of which server was proven to serve, and with which configuration; a
     server that is still the same needs no new proof. `data` names the data that was complete then, and `superuser`
-    whom it knew.
+    whom it knew. `stopping` is set while a `down` runs: where that was interrupted, a server that answers may be about
+    to end.
     """
 
     backend: BackendChoice
@@ -46,6 +47,7 @@ class Record:
     images: dict[Service, str] = field(default_factory=dict)
     superuser: str = ""
     data: str = ""
+    stopping: bool = False
 
     @classmethod
     def load(cls, project: Project) -> "Record | None":
@@ -65,6 +67,7 @@ class Record:
                 images={Service(name): image for name, image in stored["images"].items()},
                 superuser=stored.get("superuser", ""),
                 data=stored.get("data", ""),
+                stopping=stored.get("stopping", False),
             )
         except FileNotFoundError:
             return None

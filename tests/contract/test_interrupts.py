@@ -7,14 +7,16 @@ import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import psycopg
 import pytest
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
+from infra.endpoints import admin_url
 from infra.settings import BackendChoice, Role
 from infra.spec import Service
 from infra.state import lock_holder, state_directory
 from tests.fixtures.checkout import Checkout, copy_project
-from tests.fixtures.world import kill_servers, things_of
+from tests.fixtures.world import kill_servers, signal_within_postgres, things_of
 
 SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGKILL]
 
@@ -62,6 +64,41 @@ def test_up_succeeds_after_a_down_that_was_ended(checkout: Checkout, how: signal
         end_after(checkout.start("down"), how, seconds)
         checkout.succeed("up")
         assert checkout.query(Role.OWNER, "SELECT value FROM kept") == [(42,)]
+
+
+def test_up_waits_for_servers_that_an_interrupted_down_told_to_end(checkout: Checkout) -> None:
+    """A server that still answers but was told to end is not taken for one that serves: `up` starts it anew."""
+    checkout.succeed("up")
+    with psycopg.connect(admin_url(checkout.settings, checkout.ports).libpq()) as connection:
+        found = connection.execute("SELECT pid FROM pg_stat_activity WHERE backend_type = 'checkpointer'").fetchone()
+    assert found is not None
+    [checkpointer] = found
+    # A shutdown ends with a checkpoint, so this one lasts for as long as the test likes.
+    signal_within_postgres(checkout.project, checkout.backend, checkpointer, signal.SIGSTOP)
+    down = checkout.start("down")
+    Retrying(retry=retry_if_result(lambda told: not told), stop=stop_after_delay(30), wait=wait_fixed(0.01))(
+        lambda: is_shutting_down(checkout)
+    )
+    end_after(down, signal.SIGKILL, 0)
+    planned = json.loads(checkout.succeed("plan", "--json").stdout)["operations"]
+    up = checkout.start("up")
+    assert up.stderr is not None
+    said = up.stderr.readline()
+    signal_within_postgres(checkout.project, checkout.backend, checkpointer, signal.SIGCONT)
+    _, more = up.communicate(timeout=60)
+    assert up.returncode == 0, said + more
+    assert checkout.query(Role.USER, "SELECT 1") == [(1,)]
+    assert planned[0]["cause"] == "a `down` of it was interrupted"
+    assert json.loads(checkout.succeed("plan", "--json").stdout)["operations"] == []
+
+
+def is_shutting_down(checkout: Checkout) -> bool:
+    """Tell whether PostgreSQL was told to end."""
+    try:
+        checkout.query(Role.USER, "SELECT 1")
+    except psycopg.OperationalError as refused:
+        return "shutting down" in str(refused)
+    return False
 
 
 def test_two_ups_at_once_make_one_stack(checkout: Checkout) -> None:
