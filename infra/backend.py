@@ -12,6 +12,9 @@ from infra.volumes import Data
 
 Say = Callable[[str], None]
 
+# The step that makes PostgreSQL's data: if that refuses a password, then because nobody has told it one yet.
+INITIALISE = "initialise data"
+
 
 @dataclass(frozen=True, slots=True)
 class Server:
@@ -74,6 +77,8 @@ class Backend(Protocol):
 
     def up(self, spec: StackSpec, undo: ExitStack) -> tuple[Operation, ...]:
         """Bring the servers to what `spec` declares; `undo` learns how to take back what this call made.
+
+        Data that it made may refuse the superuser's password until `administer` has taught it.
 
         Raises:
             EnvironmentFault: a port or the engine refuses.

@@ -78,13 +78,17 @@ def await_return(backend: Backend, servers: Mapping[Service, Server], settings: 
 
 @dataclass(frozen=True, slots=True)
 class Readiness:
-    """One proof of a stack that was just brought up. `former_superuser` is whom the data knew last, or empty."""
+    """One proof of a stack that was just brought up.
+
+    `former_superuser` is whom the data knew last, or empty; `fresh` data knows nobody's password.
+    """
 
     backend: Backend
     spec: StackSpec
     settings: Settings
     prepare: Preparation
     former_superuser: str
+    fresh: bool
     say: Say
 
     def prove(self) -> None:
@@ -112,7 +116,8 @@ class Readiness:
         """Give the data the superuser and password of the settings: they are what the user means."""
         from infra.superuser import statements_for
 
-        self.say(f"the data knows another superuser or password than .env; giving it those of .env ({admin.user})")
+        if not self.fresh:
+            self.say(f"the data knows another superuser or password than .env; giving it those of .env ({admin.user})")
         known = dict.fromkeys(filter(None, (self.former_superuser, admin.user, "postgres")))
         self.backend.administer(self.spec, statements_for(admin.user, admin.password), tuple(known))
 

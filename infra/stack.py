@@ -6,7 +6,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 
 from infra.adoption import renounce
-from infra.backend import Backend, Operation, Say, Server
+from infra.backend import INITIALISE, Backend, Operation, Say, Server
 from infra.errors import EngineUnavailable, ImageUnavailable, StackError
 from infra.ports import choose_ports, spec_ports
 from infra.readiness import Preparation, Readiness, await_return, fingerprint
@@ -54,7 +54,8 @@ def up(settings: Settings, project: Project, prepare: Preparation, say: Say, *, 
             operations = backend.up(spec, undo)
         if operations or not is_proven(record, backend.servers(), settings, prepare):
             superuser = record.superuser if record else ""
-            Readiness(backend, spec, settings, prepare, superuser, say).prove()
+            fresh = any(step.verb == INITIALISE for step in operations)
+            Readiness(backend, spec, settings, prepare, superuser, fresh, say).prove()
             data = backend.confirm(spec)
             _remember(backend, spec, fingerprint(backend.servers(), settings, prepare), data)
         undo.pop_all()

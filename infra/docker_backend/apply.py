@@ -1,9 +1,11 @@
 """Carry out planned operations. Decides nothing; each step tells `undo` how to take it back."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, ExitStack, suppress
+from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, BinaryIO
 from uuid import uuid4
 
 from infra.backend import Operation
@@ -11,6 +13,7 @@ from infra.docker_backend.engine import Client
 from infra.docker_backend.errors import explained
 from infra.docker_backend.observe import MARKED_LABEL, SET_ASIDE_SUFFIX, Observed
 from infra.docker_backend.plan import Verb, network_name
+from infra.docker_backend.template import discard, fill
 from infra.endpoints import HOST
 from infra.spec import ContainerSpec, StackSpec
 from infra.steps import whole
@@ -18,46 +21,87 @@ from infra.steps import whole
 STOP_SECONDS = 30
 
 
-def apply_up(client: Client, spec: StackSpec, operations: Sequence[Operation], undo: ExitStack) -> None:
-    """Carry out the operations of `plan_up`.
+def apply_up(
+    client: Client, spec: StackSpec, operations: Sequence[Operation], template: BinaryIO | None, undo: ExitStack
+) -> None:
+    """Carry out the operations of `plan_up`; where one initialises data, from `template`.
 
     Raises:
         EnvironmentFault: the engine refuses, as for a port that is taken.
     """
-    made: set[str] = set()
-    for operation in operations:
-        with explained(operation):
-            whole(partial(_take, client, spec, operation, made, undo))
+    with ThreadPoolExecutor(max_workers=1) as beside:
+        way = _WayUp(client, spec, template, undo, beside)
+        for operation in operations:
+            with explained(operation):
+                whole(partial(way.take, operation))
 
 
-def _take(client: Client, spec: StackSpec, operation: Operation, made: set[str], undo: ExitStack) -> None:
-    """Take one step; `made` holds the containers that were created, which are not stopped but removed again."""
-    match operation.verb:
-        case Verb.REMOVE_NETWORK:
-            client.remove_network(operation.target)
-        case Verb.CREATE_NETWORK:
-            network = client.create_network(operation.target, driver="bridge", labels=spec.labels)
-            undo.callback(_quietly, client.remove_network, network["Id"])
-        case Verb.CREATE_VOLUME:
-            client.create_volume(operation.target, labels=spec.labels | {MARKED_LABEL: uuid4().hex})
-            undo.callback(_quietly, client.remove_volume, operation.target)
-        case Verb.REMOVE_VOLUME:
-            client.remove_volume(operation.target)
-        case Verb.SET_ASIDE:
-            _set_aside(client, operation.target, undo)
-        case Verb.REMOVE_CONTAINER:
-            _remove_container(client, operation.target)
-        case Verb.CREATE_CONTAINER:
-            declared = next(container for container in spec.containers if container.name == operation.target)
-            create_container(client, spec, declared)
-            undo.callback(_quietly, _remove_container, client, operation.target)
-            made.add(operation.target)
-        case Verb.START_CONTAINER:
-            if operation.target not in made:
-                undo.callback(_quietly, client.stop, operation.target, timeout=STOP_SECONDS)
-            client.start(operation.target)
-        case _:
-            raise AssertionError(f"no step on the way up: {operation}")
+@dataclass(frozen=True, slots=True)
+class _WayUp:
+    """The steps of `plan_up`.
+
+    `made` holds the containers that were created, which are not stopped but removed, and `filling` what goes on
+    `beside` the other steps until a container of that name is to start.
+    """
+
+    client: Client
+    spec: StackSpec
+    template: BinaryIO | None
+    undo: ExitStack
+    beside: Executor
+    made: set[str] = field(default_factory=set)
+    filling: dict[str, Future[None]] = field(default_factory=dict)
+
+    def take(self, operation: Operation) -> None:
+        steps: dict[str, Callable[[str], None]] = {
+            Verb.REMOVE_NETWORK: self.client.remove_network,
+            Verb.CREATE_NETWORK: self._create_network,
+            Verb.CREATE_VOLUME: self._create_volume,
+            Verb.REMOVE_VOLUME: self.client.remove_volume,
+            Verb.SET_ASIDE: lambda target: _set_aside(self.client, target, self.undo),
+            Verb.REMOVE_CONTAINER: lambda target: _remove_container(self.client, target),
+            Verb.CREATE_CONTAINER: self._create_container,
+            Verb.INITIALISE: self._initialise,
+            Verb.START_CONTAINER: self._start,
+        }
+        steps[operation.verb](operation.target)
+
+    def _create_network(self, name: str) -> None:
+        network = self.client.create_network(name, driver="bridge", labels=self.spec.labels)
+        self.undo.callback(_quietly, self.client.remove_network, network["Id"])
+
+    def _create_volume(self, name: str) -> None:
+        self.client.create_volume(name, labels=self.spec.labels | {MARKED_LABEL: uuid4().hex})
+        self.undo.callback(_quietly, self.client.remove_volume, name)
+
+    def _create_container(self, name: str) -> None:
+        create_container(self.client, self.spec, _declared(self.spec, name))
+        self.undo.callback(_quietly, _remove_container, self.client, name)
+        self.made.add(name)
+
+    def _initialise(self, name: str) -> None:
+        assert self.template is not None  # noqa: S101 - who plans the step opens it
+        filling = self.beside.submit(fill, self.client, self.template, _declared(self.spec, name))
+        self.filling[name] = filling
+        self.undo.push(partial(_give_up, self.template, filling))
+
+    def _start(self, name: str) -> None:
+        if name in self.filling:
+            self.filling[name].result()
+        if name not in self.made:
+            self.undo.callback(_quietly, self.client.stop, name, timeout=STOP_SECONDS)
+        self.client.start(name)
+
+
+def _give_up(template: BinaryIO, filling: "Future[None]", kind: type[BaseException] | None, *_: object) -> None:
+    """Take no volume away that is being filled; where it was filled for nothing, the archive may be what is damaged."""
+    wait([filling])
+    if kind is not None and issubclass(kind, Exception):
+        discard(template)
+
+
+def _declared(spec: StackSpec, name: str) -> ContainerSpec:
+    return next(container for container in spec.containers if container.name == name)
 
 
 def apply_down(client: Client, operations: Iterable[Operation]) -> None:

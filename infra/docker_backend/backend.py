@@ -2,9 +2,10 @@
 
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import replace
 from datetime import timedelta
+from typing import BinaryIO
 
 from infra.backend import Operation, Say, Server
 from infra.docker_backend import images
@@ -12,12 +13,14 @@ from infra.docker_backend.apply import apply_down, apply_up, drop_set_aside
 from infra.docker_backend.engine import Client, connect, find_endpoint
 from infra.docker_backend.log import read_log
 from infra.docker_backend.observe import Observed, observe
-from infra.docker_backend.plan import plan_down, plan_up
-from infra.docker_backend.volume import looked_into, read_file, write_marker
+from infra.docker_backend.plan import Verb, plan_down, plan_up
+from infra.docker_backend.template import open_template
+from infra.docker_backend.volume import complete, looked_into, read_file
 from infra.errors import ServiceFailed, StackError
 from infra.images.names import stand_in_of
 from infra.settings import BackendChoice
 from infra.spec import ContainerSpec, Project, Service, StackSpec
+from infra.state import state_directory
 from infra.volumes import MARKER, Data, refuse_other_major
 
 _LAST_WORDS = 15
@@ -36,6 +39,7 @@ class DockerBackend:
         """
         self._project = project
         self._known_data = known_data
+        self._templates = state_directory(project).parent / "templates"
         self._client: Client = connect(find_endpoint())
         self._seen: Observed | None = None
         self._image_ids: dict[str, str | None] = {}
@@ -79,7 +83,7 @@ class DockerBackend:
 
     def servers(self) -> dict[Service, Server]:
         """Return the project's running containers."""
-        running = [c for c in self._observe().containers if c.running]
+        observed = self._observe()
         return {
             container.service: Server(
                 service=container.service,
@@ -88,7 +92,9 @@ class DockerBackend:
                 incarnation=f"{container.id} {container.started.isoformat()} {container.config_hash}",
                 what=container.image,
             )
-            for container in sorted(running, key=lambda container: list(Service).index(container.service))
+            for service in Service
+            for container in observed.current(service)
+            if container.running
         }
 
     def _observe(self) -> Observed:
@@ -100,10 +106,21 @@ class DockerBackend:
     def up(self, spec: StackSpec, undo: ExitStack) -> tuple[Operation, ...]:
         """Bring the containers to what `spec` declares."""
         operations = self.plan(spec)
-        if operations:
-            self._seen = None
-            apply_up(self._client, spec, operations, undo)
+        with self._template(spec, operations) as template:
+            if template is None:
+                operations = tuple(step for step in operations if step.verb != Verb.INITIALISE)
+            if operations:
+                self._seen = None
+                apply_up(self._client, spec, operations, template, undo)
         return operations
+
+    def _template(self, spec: StackSpec, operations: tuple[Operation, ...]) -> BinaryIO | AbstractContextManager[None]:
+        """Open what new data is made from; None where there is none to make, or only the image itself can make it."""
+        declared = _postgres(spec)
+        image_id = self._image_id(declared.image)
+        if image_id is None or not any(step.verb == Verb.INITIALISE for step in operations):
+            return nullcontext()
+        return open_template(self._client, spec.labels, declared, image_id, self._templates) or nullcontext()
 
     def plan(self, spec: StackSpec) -> tuple[Operation, ...]:
         """Return what `up` would do, without doing it.
@@ -164,7 +181,7 @@ class DockerBackend:
         declared = _postgres(spec)
         data = self._observe().mark_of(declared.volume)
         if data and not self._is_known(data):
-            write_marker(self._client, declared.name, declared.data_path)
+            complete(self._client, declared.name, declared.data_path)
         drop_set_aside(self._client, self._observe())
         return data
 

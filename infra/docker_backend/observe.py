@@ -8,6 +8,8 @@ from infra.spec import HASH_LABEL, PROJECT_LABEL, SERVICE_LABEL, Service
 
 # On the name of a container that another one takes the place of, until that one serves.
 SET_ASIDE_SUFFIX = "-set-aside"
+# On that of a container that makes a template of PostgreSQL's data.
+TEMPLATE_SUFFIX = "-template"
 
 # On the volumes that `up` made itself, and not on those of a compose file: the data counts as complete only with the
 # marker. Its value is another one for each volume, since an engine tells no two volumes of one name apart.
@@ -54,8 +56,8 @@ class Observed:
         return dict(self.marks).get(volume or "", "")
 
     def current(self, service: Service) -> tuple[Container, ...]:
-        """Return the service's container as a tuple of one, or none: not one that was set aside."""
-        return tuple(c for c in self.of(service) if not c.name.endswith(SET_ASIDE_SUFFIX))[:1]
+        """Return the service's container as a tuple of one, or none: not one that was set aside or makes a template."""
+        return tuple(c for c in self.of(service) if not c.name.endswith((SET_ASIDE_SUFFIX, TEMPLATE_SUFFIX)))[:1]
 
     def of(self, service: Service) -> tuple[Container, ...]:
         """Return the containers of one service; more than one is left by an interrupted command."""

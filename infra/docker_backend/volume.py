@@ -1,16 +1,16 @@
-"""Read and write small files in a data volume through a container, which need not run.
+"""Read and mark a data volume through a container that has it.
 
-The engine copies files out of and into a created container, mounts included, so a volume can be looked into before any
-server touches it.
+The engine copies files out of a container that was only created, mounts included, so a volume can be looked into before
+any server touches it.
 """
 
 import io
 import tarfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from infra.docker_backend.engine import Client
+from infra.errors import StackError
 from infra.spec import ContainerSpec, StackSpec
 from infra.volumes import MARKER
 
@@ -29,14 +29,21 @@ def read_file(client: Client, container: str, path: str) -> str | None:
         return content.read().decode() if content else None
 
 
-def write_marker(client: Client, container: str, directory: str) -> None:
-    """Write the completion marker into `directory`."""
-    archive = io.BytesIO()
-    with tarfile.open(fileobj=archive, mode="w") as tar:
-        marker = tarfile.TarInfo(MARKER)
-        marker.mtime = int(time.time())
-        tar.addfile(marker)
-    client.put_archive(container, directory, archive.getvalue())
+def complete(client: Client, container: str, directory: str) -> None:
+    """Write the completion marker into `directory`, after everything there is on the disk.
+
+    What was unpacked into a volume is not synced by anyone else, and a marker that outlives a power cut must not vouch
+    for files that do not.
+
+    Raises:
+        StackError: it could not be written.
+    """
+    synced = "{ sync -f . 2>/dev/null || sync; }"  # some shells' sync knows all file systems only
+    command = ["sh", "-c", f'cd "$0" && {synced} && touch {MARKER} && {synced}', directory]
+    made = client.exec_create(container, command, user="root")
+    said = client.exec_start(made["Id"]).decode(errors="replace")
+    if client.exec_inspect(made["Id"])["ExitCode"] != 0:
+        raise StackError(f"The data in {container} could not be marked as complete: {' '.join(said.split())}")
 
 
 @contextmanager

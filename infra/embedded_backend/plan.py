@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
+from infra import backend
 from infra.backend import Operation
 from infra.drift import differences, said
 from infra.embedded_backend.redis import unquoted
@@ -14,7 +15,7 @@ from infra.spec import Service
 class Verb(StrEnum):
     """What can be done to a process."""
 
-    INITIALISE = "initialise data"
+    INITIALISE = backend.INITIALISE
     START = "start"
     STOP = "stop"
 

@@ -13,6 +13,8 @@ from infra.images import base
 from infra.images.names import STAND_INS
 from infra.settings import BackendChoice, Role
 from tests.fixtures.checkout import Checkout, copy_project
+from tests.fixtures.passwords import nasty_env_file
+from tests.fixtures.templates import archive_of
 from tests.fixtures.world import engine
 
 pytestmark = [pytest.mark.usefixtures("docker"), pytest.mark.slow]
@@ -48,14 +50,29 @@ def slow_image() -> Iterator[str]:
 
 
 def test_up_returns_when_the_last_start_serves(slow_image: str, tmp_path: Path) -> None:
-    """The first start's temporary server is not taken for ready: after `up` each of ten queries is answered."""
+    """The first start's temporary server is not taken for ready: after `up` each of ten queries is answered.
+
+    So it is where the image makes its data itself, and where an archive of it is made first.
+    """
     checkout = Checkout(copy_project(tmp_path / "shop"), BackendChoice.DOCKER, {"POSTGRES_IMAGE": slow_image})
+    (checkout.path / ".env").write_bytes(nasty_env_file())
+    archive = archive_of(checkout)
+    archive.mkdir(parents=True)
     try:
-        checkout.succeed("up")
-        url = checkout.url(Role.USER)
-        with ExitStack() as connections:
-            for _ in range(10):
-                connection = connections.enter_context(psycopg.connect(url.libpq()))
-                assert connection.execute("SELECT 1").fetchall() == [(1,)]
+        answers_ten_queries(checkout)
+        archive.rmdir()
+        answers_ten_queries(checkout)
+        archive.unlink()
     finally:
         checkout.invoke("down", "--volumes", "--yes")
+
+
+def answers_ten_queries(checkout: Checkout) -> None:
+    """Bring the stack up, ask at once, and give everything up."""
+    checkout.succeed("up")
+    url = checkout.url(Role.USER)
+    with ExitStack() as connections:
+        for _ in range(10):
+            connection = connections.enter_context(psycopg.connect(url.libpq()))
+            assert connection.execute("SELECT 1").fetchall() == [(1,)]
+    checkout.succeed("down", "--volumes", "--yes")

@@ -9,6 +9,7 @@ import pytest
 
 from infra.docker_backend.backend import DockerBackend
 from infra.endpoints import admin_url
+from infra.errors import CredentialsRefused
 from infra.ports import choose_ports, spec_ports
 from infra.probes import probe_postgres
 from infra.spec import Project, Service, build_stack
@@ -28,13 +29,15 @@ def test_a_replaced_server_is_not_taken_for_the_new_one(tmp_path: Path) -> None:
     try:
         with ExitStack() as undo:
             backend.up(spec, undo)
-            # A container whose shell is still preparing the data does not stop when it is asked to.
             admin = admin_url(settings, spec_ports(spec))
-            wait_until_ready(lambda: probe_postgres(admin, spec.project.id), lambda: None, timedelta(minutes=1))
+            # It serves, and its new data knows nobody's password yet: a line that only its own log has.
+            with pytest.raises(CredentialsRefused):
+                wait_until_ready(lambda: probe_postgres(admin, spec.project.id), lambda: None, timedelta(minutes=1))
+            assert "password authentication failed" in "".join(backend.logs(Service.POSTGRES, 100))
             changed = replace(spec, postgres=replace(spec.postgres, parameters=(("cluster_name", "changed"),)))
             backend.up(changed, undo)
             backend.still_alive(Service.POSTGRES)
-            assert "PostgreSQL init process complete" not in "".join(backend.logs(Service.POSTGRES, 100))
+            assert "password authentication failed" not in "".join(backend.logs(Service.POSTGRES, 100))
             undo.pop_all()
     finally:
         backend.down(volumes=True)

@@ -52,12 +52,6 @@ class ModelledEngine:
             case Verb.REMOVE_NETWORK:
                 assert not [c.name for _, c in self.containers.values() if c.running and c.network == target]
                 del self.networks[target]
-            case Verb.CREATE_VOLUME:
-                assert target not in self.volumes
-                self.volumes[target] = Volume(OURS, complete=False)
-            case Verb.REMOVE_VOLUME:
-                assert not [c.name for _, c in self.containers.values() if target in dict(c.volumes)]
-                del self.volumes[target]
             case Verb.CREATE_CONTAINER:
                 declared = next(container for container in spec.containers if container.name == target)
                 assert target not in self.containers
@@ -75,6 +69,23 @@ class ModelledEngine:
                 self._change(self._name_of(target), running=False)
             case Verb.REMOVE_CONTAINER:
                 del self.containers[self._name_of(target)]
+            case _:
+                self._carry_out_on_a_volume(spec, operation)
+
+    def _carry_out_on_a_volume(self, spec: StackSpec, operation: Operation) -> None:
+        target = operation.target
+        match operation.verb:
+            case Verb.CREATE_VOLUME:
+                assert target not in self.volumes
+                self.volumes[target] = Volume(OURS, complete=False)
+            case Verb.REMOVE_VOLUME:
+                assert not [c.name for _, c in self.containers.values() if target in dict(c.volumes)]
+                del self.volumes[target]
+            case Verb.INITIALISE:
+                data = spec.containers[0].volume
+                assert data is not None
+                assert not self.containers[target][1].running
+                assert not self.volumes[data].complete
             case _:
                 raise AssertionError(f"no such step: {operation}")
 

@@ -51,10 +51,11 @@ def test_nothing_is_made_into_everything() -> None:
         (Verb.CREATE_NETWORK, "shop-12345678"),
         (Verb.CREATE_VOLUME, POSTGRES),
         (Verb.CREATE_CONTAINER, POSTGRES),
-        (Verb.START_CONTAINER, POSTGRES),
+        (Verb.INITIALISE, POSTGRES),
         (Verb.CREATE_VOLUME, REDIS),
         (Verb.CREATE_CONTAINER, REDIS),
         (Verb.START_CONTAINER, REDIS),
+        (Verb.START_CONTAINER, POSTGRES),
     ]
 
 
@@ -99,8 +100,9 @@ def test_unfinished_data_is_removed_with_its_container() -> None:
         (Verb.REMOVE_VOLUME, POSTGRES),
         (Verb.CREATE_VOLUME, POSTGRES),
         (Verb.CREATE_CONTAINER, POSTGRES),
-        (Verb.START_CONTAINER, POSTGRES),
+        (Verb.INITIALISE, POSTGRES),
         (Verb.START_CONTAINER, REDIS),
+        (Verb.START_CONTAINER, POSTGRES),
     ]
 
 
