@@ -1,7 +1,7 @@
 """Carry out planned operations. Decides nothing; each step tells `undo` how to take it back."""
 
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -12,7 +12,7 @@ from infra.backend import Operation
 from infra.docker_backend.engine import Client
 from infra.docker_backend.errors import explained
 from infra.docker_backend.observe import MARKED_LABEL, SET_ASIDE_SUFFIX, Observed
-from infra.docker_backend.plan import Verb, network_name
+from infra.docker_backend.plan import OF_A_SERVICE, Verb, network_name
 from infra.docker_backend.template import discard, fill
 from infra.endpoints import HOST
 from infra.spec import ContainerSpec, StackSpec
@@ -29,30 +29,31 @@ def apply_up(
     Raises:
         EnvironmentFault: the engine refuses, as for a port that is taken.
     """
-    with ThreadPoolExecutor(max_workers=1) as beside:
-        way = _WayUp(client, spec, template, undo, beside)
-        for operation in operations:
-            with explained(operation):
-                whole(partial(way.take, operation))
+    way = _WayUp(client, spec, template, undo)
+    names = {name: c.name for c in spec.containers for name in (c.name, c.volume)}
+    services: dict[str, list[Operation]] = {}
+    for operation in operations:
+        if operation.verb in OF_A_SERVICE:
+            services.setdefault(names[operation.target], []).append(operation)
+        else:
+            whole(partial(way.take, operation))
+    # Also after an interrupt a service's steps end before anything is taken back.
+    with ThreadPoolExecutor() as threads:
+        for taken in [threads.submit(way.take, *steps) for steps in services.values()]:
+            taken.result()
 
 
 @dataclass(frozen=True, slots=True)
 class _WayUp:
-    """The steps of `plan_up`.
-
-    `made` holds the containers that were created, which are not stopped but removed, and `filling` what goes on
-    `beside` the other steps until a container of that name is to start.
-    """
+    """The steps of `plan_up`; `made` holds the containers that were created, which are not stopped but removed."""
 
     client: Client
     spec: StackSpec
     template: BinaryIO | None
     undo: ExitStack
-    beside: Executor
     made: set[str] = field(default_factory=set)
-    filling: dict[str, Future[None]] = field(default_factory=dict)
 
-    def take(self, operation: Operation) -> None:
+    def take(self, *operations: Operation) -> None:
         steps: dict[str, Callable[[str], None]] = {
             Verb.REMOVE_NETWORK: self.client.remove_network,
             Verb.CREATE_NETWORK: self._create_network,
@@ -64,7 +65,9 @@ class _WayUp:
             Verb.INITIALISE: self._initialise,
             Verb.START_CONTAINER: self._start,
         }
-        steps[operation.verb](operation.target)
+        for operation in operations:
+            with explained(operation):
+                steps[operation.verb](operation.target)
 
     def _create_network(self, name: str) -> None:
         network = self.client.create_network(name, driver="bridge", labels=self.spec.labels)
@@ -81,21 +84,17 @@ class _WayUp:
 
     def _initialise(self, name: str) -> None:
         assert self.template is not None  # noqa: S101 - who plans the step opens it
-        filling = self.beside.submit(fill, self.client, self.template, _declared(self.spec, name))
-        self.filling[name] = filling
-        self.undo.push(partial(_give_up, self.template, filling))
+        self.undo.push(partial(_distrust, self.template))
+        fill(self.client, self.template, _declared(self.spec, name))
 
     def _start(self, name: str) -> None:
-        if name in self.filling:
-            self.filling[name].result()
         if name not in self.made:
             self.undo.callback(_quietly, self.client.stop, name, timeout=STOP_SECONDS)
         self.client.start(name)
 
 
-def _give_up(template: BinaryIO, filling: "Future[None]", kind: type[BaseException] | None, *_: object) -> None:
-    """Take no volume away that is being filled; where it was filled for nothing, the archive may be what is damaged."""
-    wait([filling])
+def _distrust(template: BinaryIO, kind: type[BaseException] | None, *_: object) -> None:
+    """Remove the archive where what was made from it came to nothing: it may be what is damaged."""
     if kind is not None and issubclass(kind, Exception):
         discard(template)
 

@@ -30,29 +30,20 @@ def network_name(spec: StackSpec) -> str:
     return spec.project.id
 
 
-# What frees a name or a network comes before what takes it. Then each service is made and started by itself, PostgreSQL
-# first: it makes its data while the engine starts the other.
-_ORDER = {
-    Verb.REMOVE_CONTAINER: 0,
-    Verb.SET_ASIDE: 0,
-    Verb.REMOVE_NETWORK: 1,
-    Verb.CREATE_NETWORK: 2,
-    Verb.REMOVE_VOLUME: 3,
-    Verb.CREATE_VOLUME: 3,
-    Verb.CREATE_CONTAINER: 3,
-    Verb.INITIALISE: 3,
-    Verb.START_CONTAINER: 3,
-}
+# What makes and starts a service: in the order it is planned in, and whatever becomes of the other service.
+OF_A_SERVICE = frozenset(
+    {Verb.REMOVE_VOLUME, Verb.CREATE_VOLUME, Verb.CREATE_CONTAINER, Verb.INITIALISE, Verb.START_CONTAINER}
+)
+# Before that, what frees a name or a network comes before what takes it.
+_ORDER = {Verb.REMOVE_CONTAINER: 0, Verb.SET_ASIDE: 0, Verb.REMOVE_NETWORK: 1, Verb.CREATE_NETWORK: 2}
 
 
 def plan_up(spec: StackSpec, observed: Observed) -> tuple[Operation, ...]:
     """Return the operations that lead to `spec`, in order, each with its cause; none where all is as declared."""
     network = _kept_network(observed)
     services = (op for container in spec.containers for op in _service(container, observed, network))
-    steps = sorted((*_networks(spec, observed, network), *services), key=lambda step: _ORDER[Verb(step.verb)])
-    # What waits for its data comes last: the engine starts the others meanwhile.
-    waits = {(Verb.START_CONTAINER, step.target) for step in steps if step.verb == Verb.INITIALISE}
-    return tuple(sorted(steps, key=lambda step: (step.verb, step.target) in waits))
+    steps = (*_networks(spec, observed, network), *services)
+    return tuple(sorted(steps, key=lambda step: _ORDER.get(Verb(step.verb), len(_ORDER))))
 
 
 def plan_down(observed: Observed, *, volumes: bool) -> tuple[Operation, ...]:

@@ -52,10 +52,10 @@ def test_nothing_is_made_into_everything() -> None:
         (Verb.CREATE_VOLUME, POSTGRES),
         (Verb.CREATE_CONTAINER, POSTGRES),
         (Verb.INITIALISE, POSTGRES),
+        (Verb.START_CONTAINER, POSTGRES),
         (Verb.CREATE_VOLUME, REDIS),
         (Verb.CREATE_CONTAINER, REDIS),
         (Verb.START_CONTAINER, REDIS),
-        (Verb.START_CONTAINER, POSTGRES),
     ]
 
 
@@ -101,8 +101,8 @@ def test_unfinished_data_is_removed_with_its_container() -> None:
         (Verb.CREATE_VOLUME, POSTGRES),
         (Verb.CREATE_CONTAINER, POSTGRES),
         (Verb.INITIALISE, POSTGRES),
-        (Verb.START_CONTAINER, REDIS),
         (Verb.START_CONTAINER, POSTGRES),
+        (Verb.START_CONTAINER, REDIS),
     ]
 
 
