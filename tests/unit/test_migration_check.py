@@ -75,6 +75,17 @@ def test_what_needs_a_database_is_read_past(asking: str, tmp_path: Path) -> None
     ]
 
 
+def test_what_stands_behind_a_failure_that_is_caught_is_read(tmp_path: Path) -> None:
+    """A migration that expects a failure where nothing answers is looked at as a whole."""
+    caught = (
+        "    try:\n"
+        "        op.get_bind().scalar(sa.text('SELECT 1')) + 1\n"
+        "        op.drop_column('users', 'a')\n"
+        "    except TypeError:\n        pass\n"
+    )
+    assert found(tmp_path, caught) == [("0002_x.py", HEAD_LINES + 3, "ban-drop-column")]
+
+
 def test_what_runs_for_tenants_is_read(tmp_path: Path) -> None:
     """One tenant stands for all: what is run as it and for it is looked at."""
     asking = (
