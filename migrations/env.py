@@ -1,5 +1,7 @@
 """Alembic's environment: on the connection that `schema.applying` hands in, or as the owner from plain `alembic`."""
 
+from typing import Any
+
 from alembic import context
 from alembic.util import CommandError
 from sqlalchemy import Connection, MetaData
@@ -8,8 +10,6 @@ from infra.errors import InfraError
 from infra.settings import FUNCTION_SCHEMA, Role, Settings
 from schema.applying.guard import Guard, Refused, driver_of, guarded
 from schema.applying.recording import ignored, recorder
-from schema.autogenerate.plugin import PLUGINS
-from schema.autogenerate.rendering import render_item
 from schema.errors import SchemaError
 
 
@@ -24,13 +24,19 @@ def run(connection: Connection | None, metadata: MetaData | None) -> None:
         target_metadata=metadata,
         version_table_schema=FUNCTION_SCHEMA,
         transaction_per_migration=True,
-        compare_server_default=True,
-        autogenerate_plugins=PLUGINS,
-        render_item=render_item,
+        **({} if metadata is None else comparison()),
         on_version_apply=recorder(context.config.attributes.get("on_version_apply", ignored)),
     )
     with context.begin_transaction():
         context.run_migrations()
+
+
+def comparison() -> dict[str, Any]:
+    """Return how models are compared, which migrating needs nothing of."""
+    from schema.autogenerate.plugin import PLUGINS  # see above; a tenth of a second
+    from schema.autogenerate.rendering import render_item  # as above
+
+    return {"compare_server_default": True, "autogenerate_plugins": PLUGINS, "render_item": render_item}
 
 
 def moves() -> bool:

@@ -50,11 +50,16 @@ class BoundedConnection(psycopg.Connection[TupleRow]):
 
 
 def connect(
-    url: DatabaseUrl, settings: Settings, *, autocommit: bool = False, parameters: Mapping[str, str] | None = None
+    url: DatabaseUrl,
+    settings: Settings,
+    *,
+    autocommit: bool = False,
+    parameters: Mapping[str, str] | None = None,
+    kind: type[BoundedConnection] = BoundedConnection,
 ) -> BoundedConnection:
     """Connect, retrying with exponential back-off while the cause can heal, up to DATABASE_CONNECT_DEADLINE.
 
-    `parameters` are server settings for the session, such as {"lock_timeout": "3s"}.
+    `parameters` are server settings for the session, such as {"lock_timeout": "3s"}; `kind` is what is to be made.
 
     Raises:
         DatabaseUnavailable: the deadline passed, or the server refused for good.
@@ -64,7 +69,7 @@ def connect(
     def attempt() -> BoundedConnection:
         remaining = min(settings.database_connect_timeout.total_seconds(), give_up_at - monotonic())
         try:
-            return BoundedConnection.connect(
+            return kind.connect(
                 autocommit=autocommit,
                 **arguments(url, settings, parameters or {}),
                 connect_timeout=max(1, ceil(remaining)),

@@ -13,6 +13,7 @@ from infra.settings import AppEnv, Settings
 from infra.urls import DatabaseUrl
 from schema.bypass import refuse_bypass
 from schema.connect import BoundedConnection, connect, unavailable
+from schema.deferring import DeferringConnection
 from schema.dialect import DRIVER, forget_tenants
 from schema.errors import DatabaseUnavailable
 
@@ -66,11 +67,16 @@ def owner_engine(url: DatabaseUrl, settings: Settings) -> Engine:
     serves commands, which say what they do.
     """
     parameters = {"statement_timeout": "0", "lock_timeout": "5s", "client_connection_check_interval": "250ms"}
-    return _unpooled(url, settings, parameters)
+    return _unpooled(url, settings, parameters, DeferringConnection)
 
 
-def _unpooled(url: DatabaseUrl, settings: Settings, parameters: Mapping[str, str]) -> Engine:
-    creator = partial(connect, url, settings, parameters=parameters)
+def _unpooled(
+    url: DatabaseUrl,
+    settings: Settings,
+    parameters: Mapping[str, str],
+    kind: type[BoundedConnection] = BoundedConnection,
+) -> Engine:
+    creator = partial(connect, url, settings, parameters=parameters, kind=kind)
     options = common_options(url, settings, _PLAIN_DRIVER)
     engine = sqlalchemy.create_engine(creator=creator, poolclass=NullPool, **options)
     _explain_disconnects(engine, url)

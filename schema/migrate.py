@@ -65,7 +65,7 @@ def findings(*paths: Path) -> tuple[Finding, ...]:
     from schema.tenancy import is_tenant_table  # as above
 
     every = paths or sorted((CHECKOUT / "migrations" / "versions").glob("*.py"))
-    return check_migrations(every, {table.name for table in metadata.sorted_tables if is_tenant_table(table)})
+    return check_migrations(every, {table.name for table in metadata.tables.values() if is_tenant_table(table)})
 
 
 def _apply(migrations: Migrations, connection: Connection) -> None:

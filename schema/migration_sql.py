@@ -10,6 +10,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
+from importlib.machinery import SourceFileLoader
+from importlib.util import cache_from_source
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -106,6 +108,17 @@ def upgrade_sql(path: Path) -> tuple[SourceStatement, ...]:
     Raises:
         Exception: whatever the file raises when it is imported.
     """
+    path = path.absolute()
+    module = _imported(path)
+    written, ended = _run(module, path)
+    # Where nothing fails, nothing has to be left out; where a failure is caught in `upgrade` itself, it is not seen.
+    if ended and not module.upgrade.__code__.co_exceptiontable:
+        return written
+    return _run(_taken_apart(path), path)[0]
+
+
+def _run(module: ModuleType, path: Path) -> tuple[tuple[SourceStatement, ...], bool]:
+    """Return what the upgrade of a module runs, and whether it came to its end."""
     lines = _Lines(path)
     context = MigrationContext.configure(
         dialect_name="postgresql",
@@ -114,11 +127,12 @@ def upgrade_sql(path: Path) -> tuple[SourceStatement, ...]:
     )
     connection: Any = _NoConnection(lines, context.dialect)
     context.impl.connection = context.connection = connection
-    module = _load(path, connection)
+    _put_stand_ins(module, connection)
     # A migration is anybody's Python, and without a database it may raise anything.
     with Operations.context(context), suppress(Exception, _Endless):
         module.upgrade()
-    return tuple(lines.written)
+        return tuple(lines.written), True
+    return tuple(lines.written), False
 
 
 def numbered(statements: tuple[SourceStatement, ...]) -> Iterator[int]:
@@ -127,12 +141,37 @@ def numbered(statements: tuple[SourceStatement, ...]) -> Iterator[int]:
         yield from (statement.line for _ in statement.sql.splitlines())
 
 
-def _load(path: Path, connection: _NoConnection) -> ModuleType:
-    """Run a migration's file, and put what stands for tenants in the place of what asks for them."""
+def _imported(path: Path) -> ModuleType:
+    """Run a migration's file as importing it does, from what Alembic compiled of it just now where it did."""
+    module = ModuleType(f"migration_{path.stem}")
+    module.__file__ = str(path)
+    loader = SourceFileLoader(module.__name__, str(path))
+    code = loader.get_code(module.__name__) if _is_compiled(path) else compile(path.read_bytes(), str(path), "exec")
+    exec(code, module.__dict__)  # type: ignore[arg-type]  # noqa: S102 - a file of source has code, and it is run as such
+    return module
+
+
+def _is_compiled(path: Path) -> bool:
+    """Say whether there is bytecode that is newer than the file.
+
+    Python itself looks at whole seconds and the size (manual, py_compile), and would take what an edit left unchanged
+    in both for the file.
+    """
+    compiled = Path(cache_from_source(path))
+    return compiled.is_file() and compiled.stat().st_mtime_ns > path.stat().st_mtime_ns
+
+
+def _taken_apart(path: Path) -> ModuleType:
+    """Run a migration's file so that each statement of its upgrade can fail by itself."""
     module = ModuleType(f"migration_{path.stem}")
     module.__file__ = str(path)
     tree = ast.fix_missing_locations(_Apart().visit(ast.parse(path.read_text(encoding="utf-8"))))
     exec(compile(tree, str(path), "exec"), module.__dict__)  # noqa: S102 - as importing it does
+    return module
+
+
+def _put_stand_ins(module: ModuleType, connection: _NoConnection) -> None:
+    """Put what stands for tenants in the place of what asks for them."""
 
     def for_each_tenant(_: Any, statement: str, **__: Any) -> int:
         connection.exec_driver_sql(_PARAMETER.sub("NULL", statement))
@@ -144,7 +183,6 @@ def _load(path: Path, connection: _NoConnection) -> ModuleType:
         "tenant_ids": lambda _: (_ANYBODY,),
     }
     vars(module).update({name: one for name, one in instead.items() if name in vars(module)})
-    return module
 
 
 class _Apart(ast.NodeTransformer):

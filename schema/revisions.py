@@ -1,22 +1,46 @@
 """The migrations of a checkout, and where a database stands among them."""
 
+import shutil
+import subprocess
+import sys
 from argparse import Namespace
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import psycopg
-from alembic.config import Config
+from alembic.config import Config, PostWriteHookConfig
 from alembic.migration import MigrationContext
-from alembic.script import Script, ScriptDirectory
+from alembic.script import Script, ScriptDirectory, write_hooks
 from psycopg.sql import SQL, Identifier
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from infra.settings import FUNCTION_SCHEMA
 from schema.errors import MigrationError, SchemaError
+
+_FORMAT = "groundwork.format"
+
+
+class _Config(Config):
+    """The checkout's configuration of Alembic; what is written is formatted before Alembic compiles it."""
+
+    def get_hooks_list(self) -> list[PostWriteHookConfig]:
+        """Return what is run on a new migration (Alembic manual: post write hooks)."""
+        return [*super().get_hooks_list(), {"_hook_name": _FORMAT, "type": _FORMAT}]
+
+
+@write_hooks.register(_FORMAT)
+def _format(path: str, _options: object) -> None:
+    """Lay a file out as the project's other code, where ruff is installed; what it holds is the same without."""
+    # The program itself, where it stands beside Python: it is done before another Python has started.
+    beside = shutil.which("ruff", path=str(Path(sys.executable).parent))
+    if beside or find_spec("ruff"):
+        words = [beside] if beside else [sys.executable, "-m", "ruff"]
+        subprocess.run([*words, "format", "--quiet", path], check=False, capture_output=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +104,7 @@ def open_scripts(checkout: Path, *, readable: bool = True) -> tuple[Config, Scri
     pyproject = checkout / "pyproject.toml"
     if not pyproject.is_file():
         raise MigrationError(f"{checkout} holds no pyproject.toml, so no migrations. Run the command in a checkout.")
-    config = Config(toml_file=pyproject, cmd_opts=Namespace(quiet=True))
+    config = _Config(toml_file=pyproject, cmd_opts=Namespace(quiet=True))
     with explained(lambda reason: f"The migrations of {checkout} cannot be read: {reason}"):
         scripts = ScriptDirectory.from_config(config)
         if readable:

@@ -24,6 +24,7 @@ _CODE = (
     "migrations/env.py",
     "schema/concurrently.py",
     "schema/data_migration.py",
+    "schema/deferring.py",
     "schema/engine.py",
     "schema/rights.py",
 )

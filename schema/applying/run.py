@@ -4,7 +4,7 @@ The command that is run is Alembic's own, through env.py, so that what it does i
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -17,6 +17,7 @@ from sqlalchemy.exc import DBAPIError
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_exponential
 
 from schema.applying.guard import Refused, Rule, driver_of, guarded
+from schema.deferring import DeferringConnection
 from schema.errors import MigrationError, SchemaError
 from schema.migration_lock import begin_work
 from schema.revisions import Migrations, applied, reason_of, title_of
@@ -86,7 +87,7 @@ class Run:
             reraise=True,
         )
         try:
-            with guarded(self.connection, self.rules), self._followed():
+            with guarded(self.connection, self.rules), self._followed(), self._together():
                 retrying(self._attempt, command)
         except SchemaError:
             raise
@@ -123,6 +124,11 @@ class Run:
         finally:
             for name, listener in listeners.items():
                 event.remove(self.connection, name, listener)
+
+    def _together(self) -> AbstractContextManager[None]:
+        """Send definitions together; what is held against a rule before it is deferred has been."""
+        driver = driver_of(self.connection)
+        return driver.together() if isinstance(driver, DeferringConnection) else nullcontext()
 
     def _note(self, *, milliseconds: float, **_: Any) -> None:
         if (script := self.current) is not None:

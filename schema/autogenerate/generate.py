@@ -1,11 +1,9 @@
 """Write the migration from what the migrations make to what the models declare."""
 
-import shutil
-import subprocess
-import sys
 from collections.abc import Iterable
+from contextlib import redirect_stdout
 from dataclasses import dataclass, field
-from importlib.util import find_spec
+from io import StringIO
 from pathlib import Path
 from typing import Any, cast
 
@@ -74,7 +72,10 @@ class Generation:
     def _write(self) -> Path | None:
         config = self.migrations.config
         config.attributes.update(connection=self.connection, metadata=self.metadata)
-        with explained(lambda reason: f"The migration {self.request.title!r} could not be written: {reason}"):
+        with (
+            explained(lambda reason: f"The migration {self.request.title!r} could not be written: {reason}"),
+            redirect_stdout(StringIO()),  # where Alembic tells that it runs what formats the file
+        ):
             script = command.revision(
                 config,
                 self.request.title,
@@ -82,10 +83,7 @@ class Generation:
                 rev_id=self.migrations.next_revision,
                 process_revision_directives=self._judge,
             )
-        if not isinstance(script, Script):
-            return None
-        _format(Path(script.path))
-        return Path(script.path)
+        return Path(script.path) if isinstance(script, Script) else None
 
     def _judge(self, _context: Any, _revision: Any, directives: list[MigrationScript]) -> None:
         upgrade, downgrade = (
@@ -117,12 +115,3 @@ class Generation:
         committed = [one for one in upgrade.ops if isinstance(one, CommittedSql)]
         upgrade.ops[:] = [*committed, *renamed, *(one for one in upgrade.ops if one not in committed)]
         downgrade.ops.extend(one.reverse() for one in reversed(renamed))
-
-
-def _format(path: Path) -> None:
-    """Lay the file out as the project's other code, where ruff is installed; what it holds is the same without."""
-    # The program itself, where it stands beside Python: it is done before another Python has started.
-    beside = shutil.which("ruff", path=str(Path(sys.executable).parent))
-    if beside or find_spec("ruff"):
-        words = [beside] if beside else [sys.executable, "-m", "ruff"]
-        subprocess.run([*words, "format", "--quiet", path], check=False, capture_output=True)

@@ -2,7 +2,9 @@
 
 import ast
 import re
+from contextlib import redirect_stdout
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 from typing import cast
 
@@ -32,7 +34,8 @@ def merge(checkout: Path, message: str) -> Path:
         raise MigrationError("The migrations have one end, so there is nothing to merge.")
     numbers = [int(one.revision) for one in scripts.walk_revisions() if one.revision.isdigit()]
     title = message or f"merge {' and '.join(heads)}"
-    made = command.merge(config, heads, message=title, rev_id=f"{max(numbers, default=0) + 1:04d}")
+    with redirect_stdout(StringIO()):  # where Alembic tells that it runs what formats the file
+        made = command.merge(config, heads, message=title, rev_id=f"{max(numbers, default=0) + 1:04d}")
     return Path(cast(Script, made).path)
 
 

@@ -25,7 +25,7 @@ from schema.functions import FUNCTIONS
 from schema.rls.catalog import as_written, read_functions, read_tables, read_undeclared
 from schema.rls.compare import Difference, State, differences
 from schema.rls.declared import declared_parts, definitions
-from schema.rls.ops import AddTenantForeignKey, DropTenantForeignKey, LiteralSql
+from schema.rls.ops import AddTenantForeignKey, DropTenantForeignKey, LiteralSql, NewTable
 from schema.rls.policy import FORCED, Part, create_all, is_own, isolation
 from schema.tenancy import is_tenant_table, refuse_unsafe
 
@@ -109,12 +109,13 @@ def _in_place(
             yield LiteralSql((), _standard(actual.get(operation.table_name, ()), operation.table_name))
         if isinstance(operation, ModifyTableOps):
             operation.ops[:] = [_with_force_lifted(one, forced) for one in operation.ops]
-        yield operation
-        if isinstance(operation, CreateTableOp):
-            operation.info = {}  # notes of the models, which mean nothing in a migration
-            table = tables[operation.table_name]
-            if is_tenant_table(table):
-                yield LiteralSql(create_all(isolation(), table.name), ())
+        if not isinstance(operation, CreateTableOp):
+            yield operation
+            continue
+        table = tables[operation.table_name]
+        yield NewTable.of(table)
+        if is_tenant_table(table):
+            yield LiteralSql(create_all(isolation(), table.name), ())
 
 
 def _standard(parts: Collection[Part], table: str) -> tuple[str, ...]:

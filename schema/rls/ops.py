@@ -7,7 +7,8 @@ from typing import Any
 from alembic.autogenerate import renderers
 from alembic.autogenerate.api import AutogenContext
 from alembic.autogenerate.render import render_op
-from alembic.operations.ops import CreateForeignKeyOp, MigrateOperation
+from alembic.operations.ops import CreateForeignKeyOp, CreateTableOp, DropTableOp, MigrateOperation
+from sqlalchemy import Table
 from sqlalchemy.sql.compiler import BIND_PARAMS, BIND_PARAMS_ESC
 
 from schema.rls.policy import FORCED
@@ -39,6 +40,24 @@ class LiteralSql(MigrateOperation):
 
 class CommittedSql(LiteralSql):
     """Statements that are committed one by one, before all else of their migration: what follows needs them so."""
+
+
+class NewTable(CreateTableOp):
+    """A table that is made. Its way back needs its name alone; Alembic builds the whole table anew for that.
+
+    What the model notes in `info` means nothing in a migration.
+    """
+
+    @classmethod
+    def of(cls, table: Table) -> CreateTableOp:
+        """Return what makes a table of the models."""
+        made = cls.from_table(table)
+        made.info = {}
+        return made
+
+    def reverse(self) -> DropTableOp:
+        """Return the operation that undoes this one."""
+        return DropTableOp(self.table_name, schema=self.schema)
 
 
 class AddTenantForeignKey(MigrateOperation):

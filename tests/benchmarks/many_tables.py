@@ -47,10 +47,6 @@ class Bench{n}(TenantMixin, Base):
     due: Mapped[datetime | None]
     note: Mapped[str | None]
 '''
-_ONE_MORE = "    one_more: Mapped[str | None]\n"
-_GENERATE = ("generate", "-m", "bench")
-
-
 _COLUMN = "    one_more: Mapped[str | None]\n"
 _GENERATE = ("generate", "-m", "bench")
 

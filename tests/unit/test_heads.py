@@ -16,11 +16,11 @@ def names(folder: Path) -> list[str]:
 
 
 def test_two_heads_are_merged(tmp_path: Path) -> None:
-    """The migration follows both and changes nothing."""
+    """The migration follows both, changes nothing, and is formatted as one that is generated."""
     (tmp_path / "script.py.mako").write_text(MAKO.read_text())
     path = merge(checkout(tmp_path, r_0001_a=None, r_0002_b="0001", r_0003_c="0001"), "")
     assert Migrations.load(tmp_path).head == "0004"
-    assert "('0002', '0003')" in path.read_text()
+    assert '("0002", "0003")' in path.read_text()
 
 
 def test_one_head_is_not_merged(tmp_path: Path) -> None:

@@ -1,3 +1,6 @@
+import os
+import py_compile
+from importlib.util import cache_from_source
 from pathlib import Path
 
 import pytest
@@ -73,6 +76,31 @@ def test_what_needs_a_database_is_read_past(asking: str, tmp_path: Path) -> None
         ("0002_x.py", HEAD_LINES + 1, "adding-required-field"),
         ("0002_x.py", HEAD_LINES + 4 + lines, "adding-required-field"),
     ]
+
+
+def test_what_stands_behind_a_failure_that_is_caught_is_read(tmp_path: Path) -> None:
+    """A migration that expects a failure where nothing answers is looked at as a whole."""
+    caught = (
+        "    try:\n"
+        "        op.get_bind().scalar(sa.text('SELECT 1')) + 1\n"
+        "        op.drop_column('users', 'a')\n"
+        "    except TypeError:\n        pass\n"
+    )
+    assert found(tmp_path, caught) == [("0002_x.py", HEAD_LINES + 3, "ban-drop-column")]
+
+
+def test_an_edit_is_seen_that_python_takes_for_none(tmp_path: Path) -> None:
+    """A file that was compiled and then edited, in the same second and to the same size, is read as it is."""
+    second = 1_700_000_000 * 10**9
+    file = tmp_path / "0002_x.py"
+    file.write_text(HEAD + "    op.execute('ALTER TABLE users ADD COLUMN a int')\n")
+    os.utime(file, ns=(second, second))
+    py_compile.compile(str(file), doraise=True)
+    os.utime(cache_from_source(file), ns=(second + 1, second + 1))
+    edited = HEAD + "    op.execute('ALTER TABLE users DROP COLUMN a   ')\n"
+    file.write_text(edited)
+    os.utime(file, ns=(second + 2, second + 2))
+    assert [one.rule for one in check_migrations([file], {"users"})] == ["ban-drop-column"]
 
 
 def test_what_runs_for_tenants_is_read(tmp_path: Path) -> None:
