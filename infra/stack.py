@@ -45,13 +45,11 @@ def up(settings: Settings, project: Project, prepare: Preparation, say: Say, *, 
         record = Record.load(project)
         ended = _end_what_was_ending(project, record, say)
         backend, spec = choose(settings, declared, record, say)
-        if record is None or not record.proven:
-            prepare.load_meanwhile()
         with ports_claimed(project):
             before = backend.servers()
             spec = spec.on_ports(choose_ports(spec, record.ports if record else {}, before, say))
             undo.callback(_await_former, project, backend.choice, before, settings)
-            operations = backend.up(spec, undo)
+            operations = backend.up(spec, undo, prepare.load_meanwhile)
         if operations or not is_proven(record, backend.servers(), settings, prepare):
             superuser = record.superuser if record else ""
             fresh = any(step.verb == INITIALISE for step in operations)

@@ -21,31 +21,12 @@ from infra.steps import whole
 STOP_SECONDS = 30
 
 
-def apply_up(
-    client: Client, spec: StackSpec, operations: Sequence[Operation], template: BinaryIO | None, undo: ExitStack
-) -> None:
-    """Carry out the operations of `plan_up`; where one initialises data, from `template`.
-
-    Raises:
-        EnvironmentFault: the engine refuses, as for a port that is taken.
-    """
-    way = _WayUp(client, spec, template, undo)
-    names = {name: c.name for c in spec.containers for name in (c.name, c.volume)}
-    services: dict[str, list[Operation]] = {}
-    for operation in operations:
-        if operation.verb in OF_A_SERVICE:
-            services.setdefault(names[operation.target], []).append(operation)
-        else:
-            whole(partial(way.take, operation))
-    # Also after an interrupt a service's steps end before anything is taken back.
-    with ThreadPoolExecutor() as threads:
-        for taken in [threads.submit(way.take, *steps) for steps in services.values()]:
-            taken.result()
-
-
 @dataclass(frozen=True, slots=True)
-class _WayUp:
-    """The steps of `plan_up`; `made` holds the containers that were created, which are not stopped but removed."""
+class WayUp:
+    """What the operations of `plan_up` are carried out with: where one initialises data, from `template`.
+
+    `made` holds the containers that were created, which are not stopped but removed where all is taken back.
+    """
 
     client: Client
     spec: StackSpec
@@ -53,7 +34,27 @@ class _WayUp:
     undo: ExitStack
     made: set[str] = field(default_factory=set)
 
-    def take(self, *operations: Operation) -> None:
+    def go(self, operations: Sequence[Operation], meanwhile: Callable[[], None]) -> None:
+        """Carry the operations out; call `meanwhile` once the engine has been asked for what takes long.
+
+        Raises:
+            EnvironmentFault: the engine refuses, as for a port that is taken.
+        """
+        names = {name: c.name for c in self.spec.containers for name in (c.name, c.volume)}
+        services: dict[str, list[Operation]] = {}
+        for operation in operations:
+            if operation.verb in OF_A_SERVICE:
+                services.setdefault(names[operation.target], []).append(operation)
+            else:
+                whole(partial(self._take, operation))
+        # Also after an interrupt a service's steps end before anything is taken back.
+        with ThreadPoolExecutor() as threads:
+            taken = [threads.submit(self._take, *steps) for steps in services.values()]
+            meanwhile()
+            for one in taken:
+                one.result()
+
+    def _take(self, *operations: Operation) -> None:
         steps: dict[str, Callable[[str], None]] = {
             Verb.REMOVE_NETWORK: self.client.remove_network,
             Verb.CREATE_NETWORK: self._create_network,

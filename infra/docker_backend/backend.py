@@ -1,7 +1,7 @@
 """The Docker backend: the protocol's words put to observe, plan and apply."""
 
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import replace
 from datetime import timedelta
@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 from infra.backend import Operation, Say, Server
 from infra.docker_backend import images
-from infra.docker_backend.apply import apply_down, apply_up, drop_set_aside
+from infra.docker_backend.apply import WayUp, apply_down, drop_set_aside
 from infra.docker_backend.engine import Client, connect, find_endpoint
 from infra.docker_backend.log import read_log
 from infra.docker_backend.observe import Observed, observe
@@ -103,7 +103,9 @@ class DockerBackend:
             self._seen = observe(self._client, self._project.id)
         return self._seen
 
-    def up(self, spec: StackSpec, undo: ExitStack) -> tuple[Operation, ...]:
+    def up(
+        self, spec: StackSpec, undo: ExitStack, meanwhile: Callable[[], None] = lambda: None
+    ) -> tuple[Operation, ...]:
         """Bring the containers to what `spec` declares."""
         operations = self.plan(spec)
         with self._template(spec, operations) as template:
@@ -111,7 +113,7 @@ class DockerBackend:
                 operations = tuple(step for step in operations if step.verb != Verb.INITIALISE)
             if operations:
                 self._seen = None
-                apply_up(self._client, spec, operations, template, undo)
+                WayUp(self._client, spec, template, undo).go(operations, meanwhile)
         return operations
 
     def _template(self, spec: StackSpec, operations: tuple[Operation, ...]) -> BinaryIO | AbstractContextManager[None]:

@@ -48,31 +48,30 @@ def making(checkout: Checkout) -> bool:
     return any(thing.endswith(TEMPLATE_SUFFIX) for thing in things_of(checkout.project, checkout.backend))
 
 
-def test_new_data_is_a_copy_of_the_archive(checkout: Checkout) -> None:
-    """Data that was given up and made again is a copy of the same archive, under the passwords of `.env` each time."""
+def test_new_data_is_a_copy_of_an_archive_that_holds_no_password(checkout: Checkout) -> None:
+    """Data that was given up and made again is a copy of the same archive, under the passwords of `.env` each time.
+
+    The archive is its owner's alone; no password of `.env` is in it, nor what the server keeps of one.
+    """
     checkout.succeed("up")
     first = cluster(checkout)
-    made = archive_of(checkout).stat().st_ino
+    archive = archive_of(checkout)
+    made = archive.stat().st_ino
     checkout.succeed("down", "--volumes", "--yes")
     assert things_of(checkout.project, checkout.backend) == []
     checkout.succeed("up")
     assert cluster(checkout) == first
-    assert archive_of(checkout).stat().st_ino == made
+    assert archive.stat().st_ino == made
     assert checkout.query(Role.USER, "SELECT 1") == [(1,)]
-
-
-def test_the_archive_holds_no_password_and_is_its_owners_alone(checkout: Checkout) -> None:
-    """No password of `.env` is in the archive, nor a verifier of one, and nobody else may read it."""
-    checkout.succeed("up")
-    archive = archive_of(checkout)
-    assert NEEDLE.encode() not in archive.read_bytes()
     assert archive.stat().st_mode & 0o077 == 0
+    assert NEEDLE.encode() not in archive.read_bytes()
     with psycopg.connect(admin_url(checkout.settings, checkout.ports).libpq()) as connection:
         kept = connection.execute("SELECT rolpassword FROM pg_authid WHERE rolpassword IS NOT NULL").fetchall()
     assert len(kept) == 4
     assert not [verifier for (verifier,) in kept if verifier.encode() in archive.read_bytes()]
 
 
+@pytest.mark.slow
 def test_a_damaged_archive_is_given_up(checkout: Checkout) -> None:
     """An `up` that comes to nothing on a damaged archive leaves nothing, and the next one makes another archive."""
     checkout.succeed("up")
@@ -89,6 +88,7 @@ def test_a_damaged_archive_is_given_up(checkout: Checkout) -> None:
     assert archive.exists()
 
 
+@pytest.mark.slow
 def test_the_image_makes_its_data_where_there_can_be_no_archive(checkout: Checkout) -> None:
     """Where no archive can be read or written, the image's own first start makes the data."""
     archive_of(checkout).mkdir(parents=True)
