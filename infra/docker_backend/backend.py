@@ -146,7 +146,8 @@ class DockerBackend:
         declared = _postgres(spec)
         if declared.volume is None or declared.volume not in observed.volumes:
             return
-        runs = any(container.running for container in observed.of(Service.POSTGRES))
+        mounted = (declared.volume, declared.data_path)
+        runs = any(container.running and mounted in container.volumes for container in observed.of(Service.POSTGRES))
         if runs or self._is_known(observed.mark_of(declared.volume)):
             return
         found = self.data(spec)
@@ -216,7 +217,7 @@ class DockerBackend:
         """Return the docker CLI's command line that runs `words` in the service's container, on the same engine."""
         if shutil.which("docker") is None:
             return ()
-        container = next(c.name for c in self._observe().of(service) if c.running)
+        container = next(c.name for c in self._observe().current(service) if c.running)
         terminal_options = ("--tty",) if terminal else ()
         host = find_endpoint().url
         return ("docker", "--host", host, "exec", "--interactive", *terminal_options, container, *words)

@@ -9,13 +9,14 @@ import psycopg
 import pytest
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
-from infra.docker_backend.observe import TEMPLATE_SUFFIX
+from infra.docker_backend.observe import MARKED_LABEL, TEMPLATE_SUFFIX
 from infra.endpoints import admin_url
 from infra.settings import BackendChoice, Role
+from infra.spec import PROJECT_LABEL, Service
 from tests.fixtures.checkout import Checkout, copy_project
 from tests.fixtures.passwords import NEEDLE, nasty_env_file
 from tests.fixtures.templates import archive_of
-from tests.fixtures.world import things_of
+from tests.fixtures.world import engine, things_of, write_data_file
 
 pytestmark = pytest.mark.usefixtures("docker")
 
@@ -97,6 +98,14 @@ def test_the_image_makes_its_data_where_there_can_be_no_archive(checkout: Checko
     assert archive_of(checkout).is_dir()
 
 
+def leave_unfinished_data(checkout: Checkout) -> None:
+    """Leave a volume as an `up` leaves it that was killed while its data was made."""
+    labels = {PROJECT_LABEL: checkout.project.id, MARKED_LABEL: "unfinished"}
+    with engine() as client:
+        client.create_volume(f"{checkout.project.id}-{Service.POSTGRES}", labels=labels)
+    write_data_file(checkout.project, checkout.backend, "PG_VERSION", "16")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL], ids=lambda how: how.name)
 def test_up_succeeds_after_one_that_was_ended_while_it_made_the_archive(
@@ -111,6 +120,8 @@ def test_up_succeeds_after_one_that_was_ended_while_it_made_the_archive(
     up.communicate(timeout=60)
     if how is signal.SIGINT:
         assert things_of(checkout.project, checkout.backend) == []
+    else:
+        leave_unfinished_data(checkout)
     checkout.succeed("up")
     assert not making(checkout)
     assert checkout.query(Role.USER, "SELECT 1") == [(1,)]
