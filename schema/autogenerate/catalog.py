@@ -114,6 +114,14 @@ _DEPENDENTS = """
     JOIN pg_class c ON c.oid = tgrelid WHERE NOT tgisinternal
 """
 
+_FORCED_ENDS = """
+    SELECT DISTINCT c.relname FROM pg_constraint o JOIN pg_class c ON c.oid IN (conrelid, confrelid)
+    JOIN pg_attribute a ON attname = :column AND attrelid = to_regclass(quote_ident(:table))
+    WHERE contype = 'f' AND c.relforcerowsecurity
+    AND ((conrelid = attrelid AND attnum = ANY (conkey)) OR (confrelid = attrelid AND attnum = ANY (confkey)))
+    ORDER BY relname
+"""
+
 
 def read_contents(connection: Connection, schema: str = "public") -> Contents:
     """Return what a schema holds; nothing is locked but the catalogue's rows are read."""
@@ -148,6 +156,11 @@ def read_dependents(
     if any(kind in {"policy", "trigger"} for kind, *_ in keys):
         found += [part for part in _parts(connection) if part.key in keys]
     return tuple(sorted(found, key=lambda one: one.rank))
+
+
+def read_forced_ends(connection: Connection, table: str, column: str) -> tuple[str, ...]:
+    """Return the tables under FORCE ROW LEVEL SECURITY at either end of the foreign keys that a column is part of."""
+    return tuple(name for (name,) in _ask(connection, _FORCED_ENDS, table=table, column=column))
 
 
 def _parts(connection: Connection) -> list[Part]:

@@ -16,7 +16,7 @@ from alembic.operations.ops import (
 from sqlalchemy import Connection, Table
 
 from schema.autogenerate.casts import conversion, refuse_conversion
-from schema.autogenerate.catalog import read_dependents
+from schema.autogenerate.catalog import read_dependents, read_forced_ends
 from schema.autogenerate.changes import (
     Place,
     Statements,
@@ -27,12 +27,14 @@ from schema.autogenerate.changes import (
     identity_change,
     replaced_enum,
     type_change,
+    with_force_lifted,
 )
 from schema.autogenerate.objects import Column, Contents, Generated, Key, Object, literal
 from schema.autogenerate.objects import Sequence as SequenceObject
 from schema.autogenerate.order import apart, drops_in_order, in_order, is_added_column, is_drop, is_dropped_foreign_key
 from schema.rls.ops import CommittedSql, LiteralSql
 from schema.rls.policy import quoted
+from schema.tenancy import is_tenant_table
 
 
 class Comparison:
@@ -50,10 +52,12 @@ class Comparison:
         self._made: dict[Key, Object] = {}
         self._readded: list[LiteralSql] = []
         self._remade: set[Place] = set()
+        self._tenants: set[str] = set()
         self._numbers = {place: number for number, place in enumerate(actual.columns)}
 
     def around(self, operations: Iterable[MigrateOperation], tables: dict[str, Table]) -> list[MigrateOperation]:
         """Return Alembic's operations among those that it does not know."""
+        self._tenants = {name for name, table in tables.items() if is_tenant_table(table)}
         self._collect_changed()
         first, last = [*self._new()], [*self._no_longer()]
         generated, middle = [*self._generated_otherwise()], [*self._in_place()]
@@ -256,9 +260,10 @@ class Comparison:
             raise refuse_conversion(place, found.type, wanted.type)
         back = conversion(self._connection, place[1], wanted.type, found.type, enums)
         # Every type can be written as text and read from it (PostgreSQL manual, CREATE CAST: I/O conversion casts).
-        return type_change(
+        changed = type_change(
             place, found, wanted, using, f"{quoted(place[1])}::text::{found.type}" if back is None else back
         )
+        return with_force_lifted(changed, self._tenants.intersection(read_forced_ends(self._connection, *place)))
 
     def _kept(self, operations: Iterable[MigrateOperation], tables: dict[str, Table]) -> Iterator[MigrateOperation]:
         """Leave out Alembic's operations on views, which it takes for tables, and on objects that are handled here."""

@@ -34,7 +34,7 @@ from sqlalchemy.schema import CreateView
 
 from schema.base import NAMING_CONVENTION
 from schema.rls.policy import narrowing, trigger
-from schema.tenancy import TenantMixin
+from schema.tenancy import TenantMixin, tenant_foreign_key
 
 Declare = Callable[[MetaData], object]
 
@@ -122,6 +122,27 @@ def notes(kind: Any, using: str, events: str = "AFTER UPDATE") -> Declare:
             level: Mapped[Any] = mapped_column(kind)
 
         return Note
+
+    return declare
+
+
+def replies(kind: Any) -> Declare:
+    """Declare a tenant table whose rows refer to others of it by a column of this type."""
+
+    def declare(metadata: MetaData) -> object:
+        class Product(DeclarativeBase):
+            pass
+
+        Product.metadata = metadata
+
+        class Reply(TenantMixin, Product):
+            __tablename__ = "t"
+            __table_args__ = (tenant_foreign_key("level", "t.id"),)
+
+            id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+            level: Mapped[Any] = mapped_column(kind)
+
+        return Reply
 
     return declare
 
@@ -308,6 +329,9 @@ CHANGES = {
         several(tenants, notes(BigInteger, "level > 1")),
         NOTED,
         ALL_NOTES,
+    ),
+    "type under a tenant's foreign key": Change(
+        several(tenants, replies(Integer)), several(tenants, replies(BigInteger)), NOTED, ALL_NOTES
     ),
     "enum under a policy": Change(
         several(tenants, notes(mood("ok", "odd", "1"), "level = 'ok'")),
