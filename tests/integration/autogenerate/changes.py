@@ -1,6 +1,6 @@
 """The changes that are seen: models before and after, and the rows that must survive both ways."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,10 +30,10 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
-from sqlalchemy.schema import CreateView
+from sqlalchemy.schema import CreateView, SchemaItem
 
 from schema.base import NAMING_CONVENTION
-from schema.rls.policy import narrowing, trigger
+from schema.rls.policy import Policy, Trigger, narrowing, trigger
 from schema.tenancy import TenantMixin, tenant_foreign_key
 
 Declare = Callable[[MetaData], object]
@@ -104,8 +104,14 @@ def tenants(metadata: MetaData) -> object:
     return Table("tenants", metadata, Column("tenant_id", Uuid, primary_key=True))
 
 
-def notes(kind: Any, using: str, events: str = "AFTER UPDATE") -> Declare:
-    """Declare a tenant table whose policy and trigger name a column of it."""
+def tenant_table(
+    kind: Any,
+    *,
+    policies: Iterable[Policy] = (),
+    triggers: Iterable[Trigger] = (),
+    constraints: Callable[[], tuple[SchemaItem, ...]] = tuple,
+) -> Declare:
+    """Declare a tenant table with a column `level` of this type, and what names that column."""
 
     def declare(metadata: MetaData) -> object:
         class Product(DeclarativeBase):
@@ -115,8 +121,9 @@ def notes(kind: Any, using: str, events: str = "AFTER UPDATE") -> Declare:
 
         class Note(TenantMixin, Product):
             __tablename__ = "t"
-            __policies__ = (narrowing("own", using),)
-            __triggers__ = (trigger("own", events, "app.set_updated_at()"),)
+            __policies__ = tuple(policies)
+            __triggers__ = tuple(triggers)
+            __table_args__ = constraints()
 
             id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
             level: Mapped[Any] = mapped_column(kind)
@@ -126,25 +133,15 @@ def notes(kind: Any, using: str, events: str = "AFTER UPDATE") -> Declare:
     return declare
 
 
+def notes(kind: Any, using: str, events: str = "AFTER UPDATE") -> Declare:
+    """Declare a tenant table whose policy and trigger name a column of it."""
+    update = trigger("own", events, "app.set_updated_at()")
+    return tenant_table(kind, policies=[narrowing("own", using)], triggers=[update])
+
+
 def replies(kind: Any) -> Declare:
     """Declare a tenant table whose rows refer to others of it by a column of this type."""
-
-    def declare(metadata: MetaData) -> object:
-        class Product(DeclarativeBase):
-            pass
-
-        Product.metadata = metadata
-
-        class Reply(TenantMixin, Product):
-            __tablename__ = "t"
-            __table_args__ = (tenant_foreign_key("level", "t.id"),)
-
-            id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-            level: Mapped[Any] = mapped_column(kind)
-
-        return Reply
-
-    return declare
+    return tenant_table(kind, constraints=lambda: (tenant_foreign_key("level", "t.id"),))
 
 
 ANYBODY = "00000000-0000-0000-0000-000000000001"
