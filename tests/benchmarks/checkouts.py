@@ -28,10 +28,18 @@ def nothing(_):
 
 @dataclass(slots=True)
 class Checkout:
-    """A copy of the project; `environ` is what its commands are told."""
+    """A copy of the project; `environ` is what its commands are told, `folder` a link to where it is."""
 
     folder: Path
     environ: dict[str, str]
+
+    def move_on(self) -> None:
+        """Go on in another copy, which has another project; bytecode goes with it, the former copy stays."""
+        former = self.folder.resolve()
+        copy = Path(tempfile.mkdtemp(prefix=f"{self.folder.name}-", dir=former.parent))
+        shutil.copytree(former, copy, dirs_exist_ok=True)
+        self.folder.unlink()
+        self.folder.symlink_to(copy)
 
     @property
     def settings(self) -> Settings:
@@ -73,14 +81,16 @@ def invoke(folder: Path, *words: str, **environ: str) -> Command:
 def copy_project(name: str, undo: ExitStack, **environ: str) -> Checkout:
     """Copy the project into a folder of this name and give it passwords."""
     folder = _folder(undo) / name
+    copy = folder.with_name(f"{name}-first")
     for part in _PARTS:
-        source, target = CHECKOUT / part, folder / part
+        source, target = CHECKOUT / part, copy / part
         target.parent.mkdir(parents=True, exist_ok=True)
         if source.is_dir():
             shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copy(source, target)
-    write_env_file(folder)
+    write_env_file(copy)
+    folder.symlink_to(copy)
     return Checkout(folder, environ)
 
 
