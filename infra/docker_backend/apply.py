@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, BinaryIO
+from typing import Any
 from uuid import uuid4
 
 from infra.backend import Operation
@@ -13,7 +13,7 @@ from infra.docker_backend.engine import Client
 from infra.docker_backend.errors import explained
 from infra.docker_backend.observe import MARKED_LABEL, SET_ASIDE_SUFFIX, Observed
 from infra.docker_backend.plan import OF_A_SERVICE, Verb, network_name
-from infra.docker_backend.template import discard, fill
+from infra.docker_backend.template import Template
 from infra.endpoints import HOST
 from infra.spec import ContainerSpec, StackSpec
 from infra.steps import whole
@@ -30,7 +30,7 @@ class WayUp:
 
     client: Client
     spec: StackSpec
-    template: BinaryIO | None
+    template: Template | None
     undo: ExitStack
     made: set[str] = field(default_factory=set)
 
@@ -86,7 +86,7 @@ class WayUp:
     def _initialise(self, name: str) -> None:
         assert self.template is not None  # noqa: S101 - who plans the step opens it
         self.undo.push(partial(_distrust, self.template))
-        fill(self.client, self.template, _declared(self.spec, name))
+        self.template.fill(self.client, _declared(self.spec, name))
 
     def _start(self, name: str) -> None:
         if name not in self.made:
@@ -94,10 +94,10 @@ class WayUp:
         self.client.start(name)
 
 
-def _distrust(template: BinaryIO, kind: type[BaseException] | None, *_: object) -> None:
+def _distrust(template: Template, kind: type[BaseException] | None, *_: object) -> None:
     """Remove the archive where what was made from it came to nothing: it may be what is damaged."""
     if kind is not None and issubclass(kind, Exception):
-        discard(template)
+        template.discard()
 
 
 def _declared(spec: StackSpec, name: str) -> ContainerSpec:

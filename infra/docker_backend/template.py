@@ -1,14 +1,16 @@
 """PostgreSQL's data as an image's own first start leaves it, kept as an archive to fill new volumes from.
 
 Filling takes a quarter of that start's time. The archive is made once for an image and its settings, by a container of
-the image that nobody can reach and that ends cleanly. Its superuser has a password that nobody knows.
+the image that nobody can reach and that ends cleanly. Its superuser has a password of its own, kept beside it and good
+for nothing but to be replaced: what was unpacked is told the stack's password before anything else.
 """
 
 import hashlib
 import os
 import secrets
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -19,6 +21,7 @@ from infra.docker_backend.engine import Client
 from infra.docker_backend.observe import TEMPLATE_SUFFIX
 from infra.docker_backend.volume import read_file
 from infra.errors import StackError
+from infra.secret import Secret
 from infra.spec import ContainerSpec
 from infra.steps import whole
 
@@ -28,25 +31,34 @@ _KEPT = 5  # archives of 40 MB
 _CHUNK = 1024 * 1024  # bytes
 
 
-def open_template(
+@dataclass(frozen=True, slots=True)
+class Template:
+    """An archive that is open, and the password that the superuser has in what is unpacked from it."""
+
+    archive: BinaryIO
+    password: Secret
+
+    def fill(self, client: Client, declared: ContainerSpec) -> None:
+        """Unpack it into the volume of a container that was created and not started."""
+        # Read at once: of a file the HTTP client sends eight kilobytes at a time, which takes three times as long.
+        client.put_archive(declared.name, str(Path(declared.data_path).parent), self.archive.read())
+
+    def discard(self) -> None:
+        """Remove the archive, so that the next one to need it makes another."""
+        _remove_archive(Path(self.archive.name))
+
+
+@contextmanager
+def opened_template(
     client: Client, labels: Mapping[str, str], declared: ContainerSpec, image_id: str, folder: Path
-) -> BinaryIO | None:
+) -> Iterator[Template | None]:
     """Open the archive in `folder` for this image and these settings; make it where there is none.
 
-    Returns None where it cannot be made: the image's own first start then takes its time, and says what is wrong.
+    Gives None where it cannot be made: the image's own first start then takes its time, and says what is wrong.
     """
-    from docker.errors import DockerException
-    from requests.exceptions import RequestException
-
-    path = template_path(declared, image_id, folder)
-    with suppress(OSError, StackError, DockerException, RequestException):
-        if not path.exists():
-            folder.mkdir(parents=True, exist_ok=True)
-            _make_room(folder)
-            _make(client, labels, declared, path)
-        path.touch()
-        return path.open("rb")
-    return None
+    template = _open(client, labels, declared, template_path(declared, image_id, folder))
+    with template.archive if template else nullcontext():
+        yield template
 
 
 def template_path(declared: ContainerSpec, image_id: str, folder: Path) -> Path:
@@ -55,55 +67,75 @@ def template_path(declared: ContainerSpec, image_id: str, folder: Path) -> Path:
     return folder / f"{hashlib.sha256(made_from.encode()).hexdigest()[:16]}.tar"
 
 
-def fill(client: Client, template: BinaryIO, declared: ContainerSpec) -> None:
-    """Unpack the archive into the volume of a container that was created and not started."""
-    # Read at once: of a file the HTTP client sends eight kilobytes at a time, which takes three times as long.
-    client.put_archive(declared.name, str(Path(declared.data_path).parent), template.read())
+def _open(client: Client, labels: Mapping[str, str], declared: ContainerSpec, path: Path) -> Template | None:
+    from docker.errors import DockerException
+    from requests.exceptions import RequestException
+
+    with suppress(OSError, StackError, DockerException, RequestException):
+        if not (path.exists() and _password_of(path).exists()):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _make_room(path.parent)
+            _make(client, labels, declared, path)
+        path.touch()
+        password = Secret(_password_of(path).read_text(encoding="ascii"))
+        return Template(path.open("rb"), password)
+    return None
 
 
-def discard(template: BinaryIO) -> None:
-    """Remove the archive, so that the next one to need it makes another."""
-    Path(template.name).unlink(missing_ok=True)
+def _password_of(archive: Path) -> Path:
+    return archive.with_suffix(".password")
+
+
+def _remove_archive(path: Path) -> None:
+    path.unlink(missing_ok=True)
+    _password_of(path).unlink(missing_ok=True)
 
 
 def _make_room(folder: Path) -> None:
     """Keep the archives that were used last: an image that is replaced leaves one that nobody asks for."""
     for path in sorted(folder.glob("*.tar"), key=lambda path: path.stat().st_mtime, reverse=True)[_KEPT - 1 :]:
-        path.unlink(missing_ok=True)
+        _remove_archive(path)
 
 
 def _make(client: Client, labels: Mapping[str, str], declared: ContainerSpec, path: Path) -> None:
     name = f"{declared.name}-{uuid4().hex[:8]}{TEMPLATE_SUFFIX}"
+    password = secrets.token_urlsafe(32)
     with ExitStack() as scrap:
-        whole(partial(_create, client, labels, declared, name, scrap))
+        # How to remove it comes first: the engine may make it and its answer be lost.
+        scrap.callback(_remove, client, name)
+        whole(
+            partial(
+                client.create_container,
+                declared.image,
+                name=name,
+                labels={**labels, **declared.labels},
+                environment=dict(declared.environment) | {key: password for key, _, _ in declared.secrets},
+                stop_signal=declared.stop_signal,
+                host_config=client.create_host_config(network_mode="none", shm_size=declared.shm_size),
+            )
+        )
         client.start(name)
         _await_first_start(client, name, declared.health.command)
         client.stop(name, timeout=int(_STOPPING.total_seconds()))
         if read_file(client, name, f"{declared.data_path}/postmaster.pid") is not None:
             raise StackError(f"The server in {name} did not end cleanly.")
         stream, _ = client.get_archive(name, declared.data_path, chunk_size=_CHUNK)
-        draft = path.with_suffix(f".{os.getpid()}.tmp")
-        scrap.callback(draft.unlink, missing_ok=True)
+        _write(path, stream)
+        _write(_password_of(path), [password.encode("ascii")])
+
+
+def _write(path: Path, content: Iterable[bytes]) -> None:
+    """Write a file that is its owner's alone: all of it, on the disk, or nothing."""
+    draft = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    try:
         draft.touch(mode=0o600)
         with draft.open("wb") as output:
-            for chunk in stream:
-                output.write(chunk)
+            output.writelines(content)
             output.flush()
             os.fsync(output.fileno())
         draft.replace(path)
-
-
-def _create(client: Client, labels: Mapping[str, str], declared: ContainerSpec, name: str, scrap: ExitStack) -> None:
-    # How to remove it comes first: the engine may make it and its answer be lost.
-    scrap.callback(_remove, client, name)
-    client.create_container(
-        declared.image,
-        name=name,
-        labels={**labels, **declared.labels},
-        environment=dict(declared.environment) | {key: secrets.token_urlsafe(32) for key, _, _ in declared.secrets},
-        stop_signal=declared.stop_signal,
-        host_config=client.create_host_config(network_mode="none", shm_size=declared.shm_size),
-    )
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def _remove(client: Client, name: str) -> None:

@@ -8,10 +8,12 @@ import io
 import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from shlex import quote
 
 from infra.docker_backend.engine import Client
 from infra.errors import StackError
-from infra.spec import ContainerSpec, StackSpec
+from infra.spec import ContainerSpec, PostgresSpec, StackSpec
+from infra.superuser import execute, program
 from infra.volumes import MARKER
 
 
@@ -29,21 +31,23 @@ def read_file(client: Client, container: str, path: str) -> str | None:
         return content.read().decode() if content else None
 
 
-def complete(client: Client, container: str, directory: str) -> None:
-    """Write the completion marker into `directory`, after everything there is on the disk.
+def complete(postgres: PostgresSpec, directory: str) -> None:
+    """Have the server write the completion marker into its `directory`, after everything there is on the disk.
 
     What was unpacked into a volume is not synced by anyone else, and a marker that outlives a power cut must not vouch
-    for files that do not.
+    for files that do not. For the engine, running a command takes sixty milliseconds more than for the server.
 
     Raises:
         StackError: it could not be written.
     """
+    import psycopg
+
     synced = "{ sync -f . 2>/dev/null || sync; }"  # some shells' sync knows all file systems only
-    command = ["sh", "-c", f'cd "$0" && {synced} && touch {MARKER} && {synced}', directory]
-    made = client.exec_create(container, command, user="root")
-    said = client.exec_start(made["Id"]).decode(errors="replace")
-    if client.exec_inspect(made["Id"])["ExitCode"] != 0:
-        raise StackError(f"The data in {container} could not be marked as complete: {' '.join(said.split())}")
+    command = f"cd {quote(directory)} && {synced} && touch {MARKER} && {synced}"
+    try:
+        execute(postgres, postgres.password, program(command))
+    except psycopg.Error as error:
+        raise StackError(f"The data in {directory} could not be marked as complete: {error}") from None
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -69,7 +70,7 @@ def test_a_tenants_life(served: Checkout, slug: str, tmp_path: Path) -> None:
     add_users(served, other)
     before, others = rows_of(served, tenant), rows_of(served, other)
     file = tmp_path / "acme.sql"
-    served.succeed("tenants-delete", slug, "--yes", "--export", str(file))
+    replace(served, umask=0o022).succeed("tenants-delete", slug, "--yes", "--export", str(file))
     assert (rows_of(served, tenant), rows_of(served, other)) == ([], others)
     assert file.stat().st_mode & 0o777 == 0o600
     assert other not in file.read_text()

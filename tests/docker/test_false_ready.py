@@ -14,7 +14,7 @@ from infra.images.names import STAND_INS
 from infra.settings import BackendChoice, Role
 from tests.fixtures.checkout import Checkout, copy_project
 from tests.fixtures.passwords import nasty_env_file
-from tests.fixtures.templates import archive_of
+from tests.fixtures.templates import archive_of, forget_archive
 from tests.fixtures.world import engine
 
 pytestmark = [pytest.mark.usefixtures("docker"), pytest.mark.slow]
@@ -56,13 +56,12 @@ def test_up_returns_when_the_last_start_serves(slow_image: str, tmp_path: Path) 
     """
     checkout = Checkout(copy_project(tmp_path / "shop"), BackendChoice.DOCKER, {"POSTGRES_IMAGE": slow_image})
     (checkout.path / ".env").write_bytes(nasty_env_file())
-    archive = archive_of(checkout)
-    archive.mkdir(parents=True)
+    archive_of(checkout).mkdir(parents=True)
     try:
         answers_ten_queries(checkout)
-        archive.rmdir()
+        forget_archive(checkout)
         answers_ten_queries(checkout)
-        archive.unlink()
+        forget_archive(checkout)
     finally:
         checkout.invoke("down", "--volumes", "--yes")
 

@@ -2,6 +2,7 @@
 
 import signal
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
 
@@ -11,11 +12,12 @@ from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from infra.docker_backend.observe import MARKED_LABEL, TEMPLATE_SUFFIX
 from infra.endpoints import admin_url
+from infra.secret import Secret
 from infra.settings import BackendChoice, Role
 from infra.spec import PROJECT_LABEL, Service
 from tests.fixtures.checkout import Checkout, copy_project
 from tests.fixtures.passwords import NEEDLE, nasty_env_file
-from tests.fixtures.templates import archive_of
+from tests.fixtures.templates import archive_of, forget_archive, password_beside
 from tests.fixtures.world import engine, things_of, write_data_file
 
 pytestmark = pytest.mark.usefixtures("docker")
@@ -25,16 +27,13 @@ pytestmark = pytest.mark.usefixtures("docker")
 def checkout(tmp_path: Path) -> Iterator[Checkout]:
     """Give a checkout whose settings are nobody else's, so that there is no archive for them yet."""
     superuser = {"POSTGRES_USER": f"admin_{uuid4().hex[:8]}"}
-    made = Checkout(copy_project(tmp_path / "shop"), BackendChoice.DOCKER, superuser)
+    made = Checkout(copy_project(tmp_path / "shop"), BackendChoice.DOCKER, superuser, umask=0o022)
     (made.path / ".env").write_bytes(nasty_env_file())
     try:
         yield made
     finally:
         made.invoke("down", "--volumes", "--yes")
-        archive = archive_of(made)
-        if archive.is_dir():
-            archive.rmdir()
-        archive.unlink(missing_ok=True)
+        forget_archive(made)
 
 
 def cluster(checkout: Checkout) -> int:
@@ -52,7 +51,8 @@ def making(checkout: Checkout) -> bool:
 def test_new_data_is_a_copy_of_an_archive_that_holds_no_password(checkout: Checkout) -> None:
     """Data that was given up and made again is a copy of the same archive, under the passwords of `.env` each time.
 
-    The archive is its owner's alone; no password of `.env` is in it, nor what the server keeps of one.
+    The archive and its superuser's password are their owner's alone; no password of `.env` is in them, nor what the
+    server keeps of one, and the archive's password opens nothing.
     """
     checkout.succeed("up")
     first = cluster(checkout)
@@ -64,8 +64,12 @@ def test_new_data_is_a_copy_of_an_archive_that_holds_no_password(checkout: Check
     assert cluster(checkout) == first
     assert archive.stat().st_ino == made
     assert checkout.query(Role.USER, "SELECT 1") == [(1,)]
-    assert archive.stat().st_mode & 0o077 == 0
-    assert NEEDLE.encode() not in archive.read_bytes()
+    for file in (archive, password_beside(archive)):
+        assert file.stat().st_mode & 0o077 == 0
+        assert NEEDLE.encode() not in file.read_bytes()
+    first_password = Secret(password_beside(archive).read_text(encoding="ascii"))
+    with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+        psycopg.connect(replace(admin_url(checkout.settings, checkout.ports), password=first_password).libpq())
     with psycopg.connect(admin_url(checkout.settings, checkout.ports).libpq()) as connection:
         kept = connection.execute("SELECT rolpassword FROM pg_authid WHERE rolpassword IS NOT NULL").fetchall()
     assert len(kept) == 4
@@ -87,6 +91,16 @@ def test_a_damaged_archive_is_given_up(checkout: Checkout) -> None:
     checkout.succeed("up")
     assert cluster(checkout) != first
     assert archive.exists()
+
+
+@pytest.mark.slow
+def test_new_data_is_told_its_password_also_where_the_archives_own_is_lost(checkout: Checkout) -> None:
+    """A password beside the archive that is another's costs no `up`: the container's own socket is there as well."""
+    checkout.succeed("up")
+    checkout.succeed("down", "--volumes", "--yes")
+    password_beside(archive_of(checkout)).write_text("another's", encoding="ascii")
+    checkout.succeed("up")
+    assert checkout.query(Role.USER, "SELECT 1") == [(1,)]
 
 
 @pytest.mark.slow
