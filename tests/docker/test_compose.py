@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,8 @@ def compose(file: Path, spec: StackSpec, *words: str) -> str:
 def spec(tmp_path: Path) -> StackSpec:
     """Declare a durable stack of a project that is nobody's, from the images that are here."""
     declared = build_stack(make_settings(), Project.of(tmp_path, "compared"))
-    declared = declared.on_ports(choose_ports(declared, {}, {}, say))
+    # Not the standard ports: another stack may have chosen them, and listen on them a moment later.
+    declared = declared.on_ports(choose_ports(replace(declared, durable=False), {}, {}, say))
     return DockerBackend(declared.project).resolve(declared, {}, None, say)
 
 
