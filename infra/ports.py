@@ -1,19 +1,12 @@
 """Choose the ports on 127.0.0.1: the declared one, the remembered one, the standard one, or any that is free."""
 
-import json
 import socket
 from collections.abc import Mapping
-from contextlib import suppress
-from dataclasses import dataclass
-from pathlib import Path
 
 from infra.backend import Say, Server
 from infra.endpoints import HOST
 from infra.errors import EnvironmentFault
 from infra.spec import STANDARD_PORT, Service, StackSpec
-
-# What listens on the ports of containers, in their place.
-_ENGINE_PROGRAMS = ("docker-proxy", "rootlessport", "com.docker.backend", "gvproxy", "conmon", "slirp4netns", "pasta")
 
 _CONNECT_SECONDS = 1
 
@@ -52,6 +45,8 @@ def _any(spec: StackSpec, service: Service, remembered: int | None, say: Say) ->
     wanted = remembered or standard
     port = next(filter(is_free, filter(None, (remembered, standard))), None) or _free_port()
     if standard is not None and wanted is not None and port != wanted:
+        from infra.holder import holder
+
         found = holder(wanted)
         how = f" (`{found.stop}` stops it)" if found.stop else ""
         say(f"port {wanted} is taken by {found}{how}; {service} gets {port}")
@@ -90,68 +85,9 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-@dataclass(frozen=True, slots=True)
-class Holder:
-    """Who holds a port, and the command that ends it where there is one to name."""
-
-    name: str
-    stop: str = ""
-
-    def __str__(self) -> str:
-        return self.name
-
-    @property
-    def remedy(self) -> str:
-        """What the user can do about the holder."""
-        return f"Stop it with `{self.stop}`" if self.stop else "Stop it"
-
-
-def holder(port: int) -> Holder:
-    """Name the container that publishes a port, else the process that listens on it, as far as this user may see."""
-    process = _listener(port)
-    # Only where the process is an engine's, or cannot be seen: what else listens is no container's.
-    if process is None or process.name in _ENGINE_PROGRAMS:
-        with suppress(ModuleNotFoundError):  # without the SDK the engine cannot be asked
-            from infra.docker_backend.publisher import publisher
-
-            published = publisher(port)
-            if published is not None:
-                return published
-    return _named(process) if process else Holder("another program")
-
-
-@dataclass(frozen=True, slots=True)
-class _Process:
-    pid: int
-    name: str
-    words: tuple[str, ...]
-
-
-def _listener(port: int) -> _Process | None:
-    """Return the process that listens on a port, None where this user may not see it."""
-    try:
-        import psutil
-    except ModuleNotFoundError:
-        return None
-    with suppress(psutil.Error):
-        for found in psutil.net_connections("tcp"):
-            if found.status == psutil.CONN_LISTEN and found.laddr and found.laddr.port == port and found.pid:
-                process = psutil.Process(found.pid)
-                return _Process(found.pid, process.name(), tuple(process.cmdline()))
-    return None
-
-
-def _named(process: _Process) -> Holder:
-    """Name a process; of a server of another checkout's stack, which has its folder among its words, that as well."""
-    name = f"process {process.pid} ({process.name})"
-    for folder in (folder for word in process.words for folder in Path(word).parents):
-        with suppress(OSError, ValueError, KeyError, TypeError):
-            path = json.loads((folder / "state.json").read_text(encoding="utf-8"))["path"]
-            return Holder(f"{name} of the project {folder.name} in {path}", f"cd {path} && invoke down")
-    return Holder(name)
-
-
 def _taken(service: Service, port: int) -> str:
+    from infra.holder import holder
+
     key, found = f"{service.upper()}_PORT", holder(port)
     return (
         f"{key} asks for port {port}, which {found} holds. {found.remedy}, or set {key} to `auto` or to a port that is "

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from infra.backend import Operation
@@ -13,10 +13,12 @@ from infra.docker_backend.engine import Client
 from infra.docker_backend.errors import explained
 from infra.docker_backend.observe import MARKED_LABEL, SET_ASIDE_SUFFIX, Observed
 from infra.docker_backend.plan import OF_A_SERVICE, Verb, network_name
-from infra.docker_backend.template import Template
 from infra.endpoints import HOST
 from infra.spec import ContainerSpec, StackSpec
 from infra.steps import whole
+
+if TYPE_CHECKING:
+    from infra.docker_backend.template import Template
 
 STOP_SECONDS = 30
 
@@ -30,7 +32,7 @@ class WayUp:
 
     client: Client
     spec: StackSpec
-    template: Template | None
+    template: "Template | None"
     undo: ExitStack
     made: set[str] = field(default_factory=set)
 
@@ -94,7 +96,7 @@ class WayUp:
         self.client.start(name)
 
 
-def _distrust(template: Template, kind: type[BaseException] | None, *_: object) -> None:
+def _distrust(template: "Template", kind: type[BaseException] | None, *_: object) -> None:
     """Remove the archive where what was made from it came to nothing: it may be what is damaged."""
     if kind is not None and issubclass(kind, Exception):
         template.discard()

@@ -9,7 +9,6 @@ from typing import Any
 
 from infra.backend import Say
 from infra.docker_backend.engine import Client
-from infra.docker_backend.progress import progress_on
 from infra.errors import ImageUnavailable
 from infra.images.names import stand_in_of
 
@@ -51,6 +50,8 @@ def obtain(client: Client, reference: str, deadline: timedelta | None, say: Say,
 
 def _pull(client: Client, reference: str, deadline: timedelta | None, stall: timedelta, say: Say) -> None:
     """Pull with progress; give up when nothing arrives for as long as `stall`, or `deadline` has passed."""
+    from infra.docker_backend.progress import progress_on
+
     say(f"pulling {reference}")
     ends = time.monotonic() + (deadline.total_seconds() if deadline else float("inf"))
     events: _Events = queue.Queue()

@@ -4,7 +4,7 @@ from typing import Any
 
 from infra.docker_backend.engine import connect, find_endpoint
 from infra.errors import EngineUnavailable
-from infra.ports import Holder
+from infra.holder import Holder
 from infra.spec import PATH_LABEL, PROJECT_LABEL
 
 _COMPOSE_PROJECT = "com.docker.compose.project"
