@@ -24,7 +24,7 @@ def wait_until_ready(probe: Callable[[], None], still_alive: Callable[[], None],
     retrying = Retrying(
         retry=retry_if_exception_type(NotReady),
         stop=stop_before_delay(timeout),
-        wait=wait_exponential(multiplier=0.02, exp_base=1.5, max=0.05),
+        wait=wait_exponential(multiplier=0.005, exp_base=1.2, max=0.05),
         before_sleep=check,
         reraise=True,
     )

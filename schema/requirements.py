@@ -34,10 +34,14 @@ class Requirement:
 
 @dataclass(frozen=True, slots=True)
 class Met:
-    """The outcome: the statements that were run, and the requirements that the server refuses."""
+    """The outcome: the statements that were run, the requirements that the server refuses, and those it did not meet.
+
+    A REVOKE of what somebody else has granted warns, and does nothing.
+    """
 
     made: tuple[str, ...]
     refused: tuple[Requirement, ...]
+    missing: tuple[Requirement, ...] = ()
 
 
 def otherwise(holds: Composable, statement: Composable) -> Composed:
@@ -46,29 +50,31 @@ def otherwise(holds: Composable, statement: Composable) -> Composed:
 
 
 def meet(connection: BoundedConnection, requirements: Sequence[Requirement]) -> Met:
-    """Make what is lacking; change nothing where nothing is.
-
-    What stays lacking although the server refused nothing is the caller's to see: `unmet` names it.
+    """Make what is lacking, and ask again what is; change nothing where nothing is.
 
     Raises:
         psycopg.Error: the server refuses what has no fallback.
     """
     made: list[str] = []
     refused: set[str] = set()
+
+    def steps() -> list[tuple[Requirement, str]]:
+        return [step for step in _lacking(connection, requirements) if step[0].unless not in refused]
+
+    lacking = steps()
     for _ in range(ROUNDS):
-        steps = [step for step in _lacking(connection, requirements) if step[0].unless not in refused]
-        if not steps:
-            break
-        for requirement, statement in steps:
+        for requirement, statement in lacking:
             with _tolerated(requirement, refused):
                 connection.execute(statement.encode())
                 made.append(statement)
-    return Met(tuple(made), tuple(requirement for requirement in requirements if requirement.unless in refused))
-
-
-def unmet(connection: BoundedConnection, requirements: Sequence[Requirement]) -> list[Requirement]:
-    """Return what does not hold, in the order of the requirements."""
-    return list({requirement.unless: requirement for requirement, _ in _lacking(connection, requirements)}.values())
+        if not lacking:
+            break
+        lacking = steps()
+    return Met(
+        made=tuple(made),
+        refused=tuple(requirement for requirement in requirements if requirement.unless in refused),
+        missing=tuple({requirement.unless: requirement for requirement, _ in lacking}.values()),
+    )
 
 
 def _lacking(connection: BoundedConnection, requirements: Sequence[Requirement]) -> list[tuple[Requirement, str]]:

@@ -7,7 +7,7 @@ from psycopg.sql import SQL, Composable, Identifier, Literal
 from infra.settings import FUNCTION_SCHEMA, Role
 from schema.connect import BoundedConnection
 from schema.errors import RightsError
-from schema.requirements import Requirement, meet, otherwise, unmet
+from schema.requirements import Requirement, meet, otherwise
 
 
 def grant_rights(owner: BoundedConnection) -> tuple[str, ...]:
@@ -21,12 +21,12 @@ def grant_rights(owner: BoundedConnection) -> tuple[str, ...]:
     declared = owners_requirements(owner.info.dbname)
     with owner.transaction():
         met = meet(owner, declared)
-        # A REVOKE of what somebody else has granted only warns, so the outcome is asked for.
-        if missing := unmet(owner, declared):
+        if met.missing:
             raise RightsError(
                 f"Database {owner.info.dbname!r} at {owner.info.host}:{owner.info.port} has other rights than "
-                f"declared: {'; '.join(right.unless for right in missing)}. {owner.info.user} must own the database "
-                f"and its schemas public and {FUNCTION_SCHEMA}; an administrator can see who does with \\l and \\dn+."
+                f"declared: {'; '.join(right.unless for right in met.missing)}. {owner.info.user} must own the "
+                f"database and its schemas public and {FUNCTION_SCHEMA}; an administrator can see who does with \\l "
+                "and \\dn+."
             )
     return met.made
 

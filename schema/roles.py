@@ -17,7 +17,7 @@ from infra.settings import DATABASE_NAME, AppEnv, Role, Settings
 from infra.urls import DatabaseUrl
 from schema.connect import BoundedConnection, connect
 from schema.errors import DatabaseUnavailable, RightsError
-from schema.requirements import Met, Requirement, meet, otherwise, unmet
+from schema.requirements import Met, Requirement, meet, otherwise
 from schema.rights import grant_rights
 
 LOCK = 0x6777726F6C6573
@@ -66,7 +66,7 @@ def ensure(admin: DatabaseUrl, settings: Settings) -> Met:
         for role in Role:
             if role not in known:
                 _set_password(connection, role, settings)
-        _refuse_unmet(connection, requirements, met.refused)
+        _refuse_missing(connection, met.missing)
         with _login(connection, admin, Role.OWNER, settings) as owner:
             granted = grant_rights(owner)
         for role in (Role.USER, Role.MAINTENANCE):
@@ -184,16 +184,11 @@ def _refuse_other_encoding(connection: BoundedConnection) -> None:
         )
 
 
-def _refuse_unmet(
-    connection: BoundedConnection, requirements: Sequence[Requirement], refused: Sequence[Requirement]
-) -> None:
-    """See afterwards: a REVOKE of what somebody else has granted warns and does nothing."""
-    known = {requirement.unless for requirement in refused}
-    left = [each.unless for each in unmet(connection, requirements) if each.unless not in known]
-    if left:
+def _refuse_missing(connection: BoundedConnection, missing: Sequence[Requirement]) -> None:
+    if missing:
         where = f"{connection.info.host}:{connection.info.port}"
         raise RightsError(
-            f"Roles and rights at {where} are not as declared: {'; '.join(left)}. "
+            f"Roles and rights at {where} are not as declared: {'; '.join(each.unless for each in missing)}. "
             "A superuser can put that right; `invoke bootstrap --sql` prints the statements."
         )
 
