@@ -77,7 +77,7 @@ def _open(client: Client, labels: Mapping[str, str], declared: ContainerSpec, pa
             _make_room(path.parent)
             _make(client, labels, declared, path)
         path.touch()
-        password = Secret(_password_of(path).read_text(encoding="ascii"))
+        password = Secret(_password_of(path).read_text(encoding="ascii", errors="replace"))
         return Template(path.open("rb"), password)
     return None
 
