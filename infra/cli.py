@@ -20,6 +20,9 @@ Command = TypeVar("Command", bound=Callable[..., None])
 Choice = TypeVar("Choice", bound=StrEnum)
 _OBJECTS_BEFORE_COLLECTION = 100_000
 
+# Invoke keeps Python from writing bytecode (its option --write-pyc), and each command would compile the project anew.
+sys.dont_write_bytecode = bool(sys.flags.dont_write_bytecode)
+
 
 def command(expected: tuple[type[Exception], ...], *repeatable: str, **help_texts: str) -> Callable[[Command], Command]:
     """Make a function a task whose `expected` errors are one paragraph on stderr and their exit code.

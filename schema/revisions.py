@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+import time
 from argparse import Namespace
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -23,6 +24,7 @@ from infra.settings import FUNCTION_SCHEMA
 from schema.errors import MigrationError, SchemaError
 
 _FORMAT = "groundwork.format"
+_SETTLED = 2  # seconds
 
 
 class _Config(Config):
@@ -36,6 +38,7 @@ class _Config(Config):
 @write_hooks.register(_FORMAT)
 def _format(path: str, _options: object) -> None:
     """Lay a file out as the project's other code, where ruff is installed; what it holds is the same without."""
+    _keep_new_from_bytecode(Path(path).parent)
     # The program itself, where it stands beside Python: it is done before another Python has started.
     beside = shutil.which("ruff", path=str(Path(sys.executable).parent))
     if beside or find_spec("ruff"):
@@ -107,9 +110,20 @@ def open_scripts(checkout: Path, *, readable: bool = True) -> tuple[Config, Scri
     config = _Config(toml_file=pyproject, cmd_opts=Namespace(quiet=True))
     with explained(lambda reason: f"The migrations of {checkout} cannot be read: {reason}"):
         scripts = ScriptDirectory.from_config(config)
+        _keep_new_from_bytecode(Path(scripts.versions))
         if readable:
             _refuse_doubles(Path(scripts.versions))
     return config, scripts
+
+
+def _keep_new_from_bytecode(versions: Path) -> None:
+    """Write no bytecode in this process where a file has just been changed: the next change could go unseen.
+
+    Bytecode knows its source by its size and the second of its change (Python manual, Cached bytecode invalidation).
+    """
+    changed = (file.stat().st_mtime for file in versions.glob("*.py") if file.is_file())
+    if max(changed, default=0) > time.time() - _SETTLED:
+        sys.dont_write_bytecode = True
 
 
 def applied(connection: Connection) -> tuple[str, ...]:
