@@ -6,7 +6,6 @@ stack of its own.
 """
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 from infra.errors import StackError
@@ -18,7 +17,7 @@ def project_at(checkout: Path) -> Project:
     """Return the project of a checkout: the one that it adopted, else its own."""
     own = Project.of(checkout)
     try:
-        return replace(own, id=_note(own).read_text(encoding="utf-8").strip())
+        return own._replace(id=_note(own).read_text(encoding="utf-8").strip())
     except FileNotFoundError:
         return own
 
@@ -58,7 +57,7 @@ def settle(
     _note(project).parent.mkdir(parents=True, exist_ok=True)
     _note(project).write_text(f"{former[0].id}\n", encoding="utf-8")
     say(f"adopted {_described(former[0])}")
-    return replace(project, id=former[0].id)
+    return project._replace(id=former[0].id)
 
 
 def renounce(project: Project) -> None:
@@ -76,7 +75,7 @@ def _former(project: Project) -> list[Project]:
         candidate = Project(record_file.parent.name, "")
         record = Record.load(candidate)
         if record is not None and not Path(record.path).exists():
-            found.append(replace(candidate, path=record.path))
+            found.append(candidate._replace(path=record.path))
     return found
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from infra.settings import BackendChoice
 from infra.spec import Service, StackSpec
@@ -16,8 +16,7 @@ Say = Callable[[str], None]
 INITIALISE = "initialise data"
 
 
-@dataclass(frozen=True, slots=True)
-class Server:
+class Server(NamedTuple):
     """A server that runs.
 
     `incarnation` names this start of this server with this configuration: while it is the same, what was proven of the

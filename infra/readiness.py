@@ -4,12 +4,12 @@ import hashlib
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from importlib import import_module
 from pathlib import Path
 from threading import Thread
+from typing import NamedTuple
 
 from infra.backend import Backend, Say, Server
 from infra.endpoints import admin_url, role_url
@@ -23,8 +23,7 @@ _LOG_LINES = 15
 _RETURN = timedelta(seconds=10)
 
 
-@dataclass(frozen=True, slots=True)
-class Preparation:
+class Preparation(NamedTuple):
     """What makes the database ready for the product's roles.
 
     `code` is the files that hold it: when one changes, what it prepared needs preparing again. `load` imports them.
@@ -76,8 +75,7 @@ def await_return(backend: Backend, servers: Mapping[Service, Server], settings: 
             wait_until_ready(probes[service], partial(backend.still_alive, service), _RETURN)
 
 
-@dataclass(frozen=True, slots=True)
-class Readiness:
+class Readiness(NamedTuple):
     """One proof of a stack that was just brought up.
 
     `former_superuser` is whom the data knew last, or empty; `fresh` data knows nobody's password.

@@ -3,7 +3,8 @@
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 from infra.adoption import renounce
 from infra.backend import INITIALISE, Backend, Operation, Say, Server
@@ -15,8 +16,7 @@ from infra.spec import Project, Service, StackSpec, build_stack
 from infra.state import Record, forget, ports_claimed, project_lock, state_directory, undisturbed
 
 
-@dataclass(frozen=True, slots=True)
-class Stack:
+class Stack(NamedTuple):
     """A stack as it runs, and what the last command did to it."""
 
     project: Project

@@ -1,6 +1,6 @@
 """What a data folder says of itself, whatever backend it lives in."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from infra.errors import StackError
 from infra.spec import POSTGRES_MAJOR
@@ -9,8 +9,7 @@ from infra.spec import POSTGRES_MAJOR
 MARKER = "groundwork.complete"
 
 
-@dataclass(frozen=True, slots=True)
-class Data:
+class Data(NamedTuple):
     """What was read of PostgreSQL's data: where it is, who made it (None: nobody finished), whether it ever served."""
 
     where: str

@@ -6,7 +6,6 @@ What only a change needs is imported where one is made: an `up` that finds every
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
-from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -146,8 +145,7 @@ class DockerBackend:
         image_ids = {declared.image: self._image_id(declared.image) for declared in spec.containers}
         return plan_up(
             spec,
-            replace(
-                observed,
+            observed._replace(
                 image_ids=tuple((reference, found) for reference, found in image_ids.items() if found),
                 unborn=frozenset(self._unborn(spec, observed)),
             ),

@@ -6,9 +6,8 @@ Order: DOCKER_HOST, DOCKER_CONTEXT, the current context, then the sockets that e
 import os
 import socket
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from infra.errors import EngineUnavailable
 
@@ -18,8 +17,7 @@ _DEFAULT = "unix:///var/run/docker.sock"
 Client = Any  # the SDK's APIClient; the SDK ships no types
 
 
-@dataclass(frozen=True, slots=True)
-class Endpoint:
+class Endpoint(NamedTuple):
     """Where an engine is looked for, and what said so."""
 
     url: str

@@ -1,7 +1,7 @@
 """What the engine holds of a project. Found by label alone, so that names never decide whose a thing is."""
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from infra.docker_backend.engine import Client
 from infra.spec import HASH_LABEL, PROJECT_LABEL, SERVICE_LABEL, Service
@@ -16,8 +16,7 @@ TEMPLATE_SUFFIX = "-template"
 MARKED_LABEL = "groundwork.marked"
 
 
-@dataclass(frozen=True, slots=True)
-class Container:
+class Container(NamedTuple):
     """A container of the project as the engine sees it.
 
     `network` is the id of the network that it was last started in, empty before that: it can be started in no other.
@@ -40,8 +39,7 @@ class Container:
     volumes: tuple[tuple[str, str], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Observed:
+class Observed(NamedTuple):
     """Everything of the project that the engine holds, and the ids of the images that are declared."""
 
     containers: tuple[Container, ...] = ()

@@ -104,8 +104,8 @@ def _groundwork(checkout: Checkout, undo: ExitStack) -> _Tool:
 
 
 def _compose(checkout: Checkout, declared: StackSpec, undo: ExitStack) -> _Tool:
-    declared = replace(
-        declared.on_ports(free_ports(checkout.settings, declared.project)), health_interval=_COMPOSE_HEALTH_INTERVAL
+    declared = declared.on_ports(free_ports(checkout.settings, declared.project))._replace(
+        health_interval=_COMPOSE_HEALTH_INTERVAL
     )
     current = checkout.folder.parent / "compose.json"
     numbers = count()
@@ -116,9 +116,9 @@ def _compose(checkout: Checkout, declared: StackSpec, undo: ExitStack) -> _Tool:
 
     def declare() -> None:
         number = next(numbers)
-        spec = replace(declared, project=replace(declared.project, id=f"{declared.project.id}-{number}"))
+        project = declared.project._replace(id=f"{declared.project.id}-{number}")
         file = current.with_name(f"compose-{number}.json")
-        file.write_text(render_compose(spec), encoding="utf-8")
+        file.write_text(render_compose(declared._replace(project=project)), encoding="utf-8")
         undo.callback(run, compose("down", "--volumes", file=file.name))
         current.unlink(missing_ok=True)
         current.symlink_to(file)

@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +35,7 @@ def spec(tmp_path: Path) -> StackSpec:
     """Declare a durable stack of a project that is nobody's, from the images that are here."""
     declared = build_stack(make_settings(), Project.of(tmp_path, "compared"))
     # Not the standard ports: another stack may have chosen them, and listen on them a moment later.
-    declared = declared.on_ports(choose_ports(replace(declared, durable=False), {}, {}, say))
+    declared = declared.on_ports(choose_ports(declared._replace(durable=False), {}, {}, say))
     return DockerBackend(declared.project).resolve(declared, {}, None, say)
 
 

@@ -1,7 +1,6 @@
 """A container that another one takes the place of."""
 
 from contextlib import ExitStack
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -36,7 +35,7 @@ def test_a_replaced_server_is_not_taken_for_the_new_one(tmp_path: Path) -> None:
             with pytest.raises(CredentialsRefused):
                 wait_until_ready(lambda: probe_postgres(admin, spec.project.id), lambda: None, timedelta(minutes=1))
             assert "password authentication failed" in "".join(backend.logs(Service.POSTGRES, 100))
-            changed = replace(spec, postgres=replace(spec.postgres, parameters=(("cluster_name", "changed"),)))
+            changed = spec._replace(postgres=spec.postgres._replace(parameters=(("cluster_name", "changed"),)))
             backend.up(changed, undo)
             backend.still_alive(Service.POSTGRES)
             assert "password authentication failed" not in "".join(backend.logs(Service.POSTGRES, 100))

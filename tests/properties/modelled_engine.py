@@ -63,7 +63,7 @@ class ModelledEngine:
                 name = self._name_of(target)
                 assert name + SET_ASIDE_SUFFIX not in self.containers
                 project, found = self.containers.pop(name)
-                aside = replace(found, name=name + SET_ASIDE_SUFFIX, running=False)
+                aside = found._replace(name=name + SET_ASIDE_SUFFIX, running=False)
                 self.containers[aside.name] = (project, aside)
             case Verb.STOP_CONTAINER:
                 self._change(self._name_of(target), running=False)
@@ -108,7 +108,7 @@ class ModelledEngine:
 
     def _change(self, name: str, *, running: bool, network: str | None = None) -> None:
         project, found = self.containers[name]
-        changed = replace(found, running=running, network=found.network if network is None else network)
+        changed = found._replace(running=running, network=found.network if network is None else network)
         self.containers[name] = (project, changed)
 
     def _made(self, declared: ContainerSpec) -> Container:

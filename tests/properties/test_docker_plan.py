@@ -1,7 +1,6 @@
 """Whatever an engine holds of a project, a plan leads from there to what is declared, and loses nothing on the way."""
 
 from copy import deepcopy
-from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import product
 
@@ -24,7 +23,7 @@ _CHOICES = {
     "REDIS_PASSWORD": ["S3cret", "another"],
 }
 specs = st.builds(
-    lambda spec, durable: replace(spec, durable=durable),
+    lambda spec, durable: spec._replace(durable=durable),
     st.sampled_from([declared(**dict(zip(_CHOICES, chosen, strict=True))) for chosen in product(*_CHOICES.values())]),
     st.sampled_from([True, True, False]),
 )
@@ -46,7 +45,7 @@ def engines(draw: st.DrawFn) -> tuple[StackSpec, ModelledEngine]:
         theirs = container.name.replace(OURS, ANOTHERS)
         engine.volumes[theirs] = Volume(ANOTHERS, complete=draw(st.booleans()))
         found = draw(_containers(container, theirs, engine))
-        engine.containers[theirs] = (ANOTHERS, replace(found, network="their-network", volumes=((theirs, "/data"),)))
+        engine.containers[theirs] = (ANOTHERS, found._replace(network="their-network", volumes=((theirs, "/data"),)))
     return spec, engine
 
 

@@ -1,6 +1,5 @@
 """The Docker plan, as data."""
 
-from dataclasses import replace
 from datetime import UTC, datetime
 
 from infra.backend import Operation
@@ -67,8 +66,8 @@ def test_an_unchanged_stack_needs_nothing() -> None:
 def test_a_stopped_container_is_started() -> None:
     """A container that is as declared and stopped is started and not made anew."""
     observed = as_declared(declared())
-    stopped = tuple(replace(c, running=c.service != "redis", exit_code=137) for c in observed.containers)
-    assert plan_up(declared(), replace(observed, containers=stopped)) == (
+    stopped = tuple(c._replace(running=c.service != "redis", exit_code=137) for c in observed.containers)
+    assert plan_up(declared(), observed._replace(containers=stopped)) == (
         Operation(Verb.START_CONTAINER, REDIS, "it is stopped (exit code 137)"),
     )
 
@@ -86,15 +85,15 @@ def test_a_changed_declaration_keeps_the_volume() -> None:
 def test_another_image_under_the_same_name_is_drift() -> None:
     """A tag that means another image now asks for another container."""
     observed = as_declared(declared())
-    operations = plan_up(declared(), replace(observed, image_ids=(("redis:7-alpine", "image-newer"),)))
+    operations = plan_up(declared(), observed._replace(image_ids=(("redis:7-alpine", "image-newer"),)))
     assert [operation.cause for operation in operations][:1] == ["redis:7-alpine is another image now"]
 
 
 def test_unfinished_data_is_removed_with_its_container() -> None:
     """Data whose first start was never finished goes, and only that."""
     observed = as_declared(declared())
-    stopped = tuple(replace(c, running=False) for c in observed.containers)
-    operations = plan_up(declared(), replace(observed, containers=stopped, unborn=frozenset({POSTGRES})))
+    stopped = tuple(c._replace(running=False) for c in observed.containers)
+    operations = plan_up(declared(), observed._replace(containers=stopped, unborn=frozenset({POSTGRES})))
     assert steps(operations) == [
         (Verb.REMOVE_CONTAINER, "id-postgres"),
         (Verb.REMOVE_VOLUME, POSTGRES),
@@ -109,16 +108,16 @@ def test_unfinished_data_is_removed_with_its_container() -> None:
 def test_what_an_interrupted_command_left_is_removed() -> None:
     """A container of the project under another name than the declared one goes."""
     observed = as_declared(declared())
-    left = replace(observed.containers[0], id="left", name=f"{POSTGRES}-set-aside", running=False)
-    operations = plan_up(declared(), replace(observed, containers=(*observed.containers, left)))
+    left = observed.containers[0]._replace(id="left", name=f"{POSTGRES}-set-aside", running=False)
+    operations = plan_up(declared(), observed._replace(containers=(*observed.containers, left)))
     assert steps(operations) == [(Verb.REMOVE_CONTAINER, "left")]
 
 
 def test_a_container_whose_network_was_removed_is_made_anew() -> None:
     """An engine starts a container in the network that it was started in before, or not at all."""
     observed = as_declared(declared())
-    stopped = tuple(replace(c, running=False, network="gone") for c in observed.containers)
-    operations = plan_up(declared(), replace(observed, containers=stopped, networks=()))
+    stopped = tuple(c._replace(running=False, network="gone") for c in observed.containers)
+    operations = plan_up(declared(), observed._replace(containers=stopped, networks=()))
     assert steps(operations) == [
         (Verb.SET_ASIDE, "id-postgres"),
         (Verb.SET_ASIDE, "id-redis"),
@@ -134,8 +133,8 @@ def test_a_container_whose_network_was_removed_is_made_anew() -> None:
 def test_of_several_networks_the_one_in_use_is_kept() -> None:
     """Of two networks of one name, in which nothing can be started, the one goes that no server runs in."""
     observed = as_declared(declared())
-    running = tuple(replace(c, network="in-use") for c in observed.containers)
-    operations = plan_up(declared(), replace(observed, containers=running, networks=("surplus", "in-use")))
+    running = tuple(c._replace(network="in-use") for c in observed.containers)
+    operations = plan_up(declared(), observed._replace(containers=running, networks=("surplus", "in-use")))
     assert steps(operations) == [(Verb.REMOVE_NETWORK, "surplus")]
 
 

@@ -53,7 +53,7 @@ def test_another_password_asks_for_a_proof(prepare: Preparation, key: str) -> No
 @pytest.mark.parametrize("service", Service)
 def test_another_start_asks_for_a_proof(prepare: Preparation, service: Service) -> None:
     """A server that was started by somebody else, or is gone, was not proven."""
-    restarted = SERVERS | {service: replace(SERVERS[service], incarnation="second start")}
+    restarted = SERVERS | {service: SERVERS[service]._replace(incarnation="second start")}
     gone = {other: SERVERS[other] for other in Service if other is not service}
     assert not is_proven(record(prepare), restarted, SETTINGS, prepare)
     assert not is_proven(record(prepare), gone, SETTINGS, prepare)

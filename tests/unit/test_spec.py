@@ -1,7 +1,6 @@
 """The declaration and its readings: identity, hash, compose."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -115,4 +114,4 @@ def test_connections_fit_the_budget() -> None:
 def test_a_spec_does_not_show_secrets() -> None:
     """The declaration's text shows no password, also as a container."""
     spec = declared()
-    assert "S3cret" not in f"{spec!r} {spec.containers!r} {replace(spec, durable=False)!r}"
+    assert "S3cret" not in f"{spec!r} {spec.containers!r} {spec._replace(durable=False)!r}"
