@@ -85,8 +85,9 @@ class Look:
         except OSError as error:
             yield type(error).__name__
             return
-        self._see(found)
-        yield from names
+        if os.path.basename(folder) != _CACHE:
+            self._see(found)
+            yield from names
 
     def _modules(self, folder: str) -> Iterator[str | bytes]:
         """Yield what tells which modules, packages and plug-ins a folder holds."""

@@ -280,9 +280,11 @@ def test_a_title_that_is_none_is_refused_all_the_same(noted: Noted) -> None:
 
 
 def test_what_nobody_read_is_no_reason_to_compare(noted: Noted) -> None:
-    """A variable that nobody asked for, a file that nobody looked for, and one that was written as it was."""
+    """A variable nobody asked for, a file nobody looked for, one written as it was, a module's that nobody imports."""
     noted.path("title.txt").write_text("Shop")
-    with _changed(noted.path("notes.txt"), b"..."):
+    cache = noted.path("schema/__pycache__")
+    cache.mkdir(exist_ok=True)
+    with _changed(noted.path("notes.txt"), b"..."), _changed(cache / "nobody.cpython-311.pyc", b"..."):
         assert noted.holds(UNHEARD="1")
 
 
