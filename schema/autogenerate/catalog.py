@@ -38,7 +38,9 @@ _COLUMNS = """
 """
 # One that is not valid yet is what it will be once it is.
 _CONSTRAINTS = """
-    SELECT relname, conname, contype::text, regexp_replace(pg_get_constraintdef(o.oid, true), ' NOT VALID$', '')
+    SELECT relname, conname, contype::text, regexp_replace(pg_get_constraintdef(o.oid, true), ' NOT VALID$', ''),
+           ARRAY(SELECT relname::text FROM pg_class WHERE contype = 'f' AND oid IN (conrelid, confrelid)
+                 AND relforcerowsecurity ORDER BY 1)
     FROM pg_constraint o JOIN pg_class c ON c.oid = conrelid
     WHERE relnamespace = to_regnamespace(:schema) AND contype IN ('c', 'u', 'p', 'f', 'x') ORDER BY o.oid
 """
@@ -127,7 +129,7 @@ def read_contents(connection: Connection, schema: str = "public") -> Contents:
     """Return what a schema holds; nothing is locked but the catalogue's rows are read."""
     objects: list[Object] = [
         *(_sequence(*row) for row in _ask(connection, _SEQUENCES, schema=schema)),
-        *(Constraint(*row) for row in _ask(connection, _CONSTRAINTS, schema=schema)),
+        *(_constraint(*row) for row in _ask(connection, _CONSTRAINTS, schema=schema)),
         *(Index(*row) for row in _ask(connection, _INDEXES, schema=schema)),
         *(_view(*row) for row in _ask(connection, _VIEWS, schema=schema)),
     ]
@@ -166,6 +168,10 @@ def read_forced_ends(connection: Connection, table: str, column: str) -> tuple[s
 def _parts(connection: Connection) -> list[Part]:
     every = ((table, part) for table, parts in read_tables(connection).items() for part in parts)
     return [Part(table, part) for table, part in every if isinstance(part, Policy | Trigger)]
+
+
+def _constraint(table: str, name: str, kind: str, definition: str, forced: Sequence[str]) -> Constraint:
+    return Constraint(table, name, kind, definition, tuple(forced))
 
 
 def _sequence(*row: Any) -> SequenceObject:

@@ -1,10 +1,10 @@
 """Declared against actual contents of a schema, and the statements between them. Pure; standard library only."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from schema.autogenerate.objects import Column, literal
-from schema.rls.policy import FORCED, quoted
+from schema.rls.policy import quoted
 
 FORMER = "groundwork_former"
 """The name of an enum type while it is being replaced."""
@@ -85,20 +85,6 @@ def _identified(place: Place, former: Column, wanted: Column) -> tuple[str, ...]
 def type_change(place: Place, former: Column, wanted: Column, using: str, back: str) -> Statements:
     """Return what changes a column's type, and with it the default; `using` and `back` convert what is there."""
     return Statements(_retyped(place, former, wanted, using), _retyped(place, wanted, former, back))
-
-
-def with_force_lifted(changed: Statements, tables: Iterable[str]) -> Statements:
-    """Let the owner see the rows of these tables meanwhile, as where a foreign key is validated that is made anew.
-
-    Under FORCE it would see those of no tenant, as for `schema.rls.ops.AddTenantForeignKey`.
-    """
-    lifted = tuple(statement for table in sorted(tables) for statement in FORCED.drop(table))
-    forced = tuple(statement for table in sorted(tables) for statement in FORCED.create(table))
-    return replace(
-        changed,
-        upgrade=(*lifted, *changed.upgrade, *forced),
-        downgrade=(*lifted, *changed.downgrade, *forced),
-    )
 
 
 def generated_change(place: Place, former: Column, wanted: Column) -> tuple[Statements, ...]:

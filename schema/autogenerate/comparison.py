@@ -1,6 +1,7 @@
 """The operations between what is and what is declared, in the order in which they can be run."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
 from alembic.operations.ops import (
     AddColumnOp,
@@ -27,13 +28,12 @@ from schema.autogenerate.changes import (
     identity_change,
     replaced_enum,
     type_change,
-    with_force_lifted,
 )
-from schema.autogenerate.objects import Column, Contents, Generated, Key, Object, literal
+from schema.autogenerate.objects import Column, Constraint, Contents, Generated, Key, Object, literal
 from schema.autogenerate.objects import Sequence as SequenceObject
 from schema.autogenerate.order import apart, drops_in_order, in_order, is_added_column, is_drop, is_dropped_foreign_key
 from schema.rls.ops import CommittedSql, LiteralSql
-from schema.rls.policy import quoted
+from schema.rls.policy import quoted, with_force_lifted
 from schema.tenancy import is_tenant_table
 
 
@@ -114,7 +114,7 @@ class Comparison:
 
         PostgreSQL makes the constraints and indexes of a column that changes its type anew by itself.
         """
-        found = read_dependents(self._connection, self._actual, columns=columns, types=types, views=views)
+        found = self._dependents(columns=columns, types=types, views=views)
         tables = {table for table, _ in self._wanted.columns}
         for one in found:
             if one.key[1] and one.key[1] not in tables:
@@ -138,9 +138,19 @@ class Comparison:
         self._remade.add(place)
         self._step_aside(columns=[place])
 
+    def _dependents(
+        self, *, columns: Iterable[Place] = (), types: Iterable[str] = (), views: Iterable[str] = ()
+    ) -> list[Object]:
+        """Return what names columns, types or views; where a table stops being a tenant's, FORCE is not set again."""
+        found = read_dependents(self._connection, self._actual, columns=columns, types=types, views=views)
+        return [
+            replace(one, forced=tuple(self._tenants.intersection(one.forced))) if isinstance(one, Constraint) else one
+            for one in found
+        ]
+
     def _with_those_of_generated(self, found: Sequence[Object]) -> list[Object]:
         columns = [(one.table, one.name) for one in found if isinstance(one, Generated)]
-        more = read_dependents(self._connection, self._actual, columns=columns)
+        more = self._dependents(columns=columns)
         return sorted({one.key: one for one in (*found, *more)}.values(), key=lambda one: one.rank)
 
     def _removed(self, one: Object) -> LiteralSql:
@@ -218,9 +228,7 @@ class Comparison:
         places = [place for place, _ in columns]
         added = added_labels(former, labels)
         if added is not None:
-            dependents = self._with_those_of_generated(
-                read_dependents(self._connection, self._actual, columns=places, types=[name])
-            )
+            dependents = self._with_those_of_generated(self._dependents(columns=places, types=[name]))
             back = [(place, column, column.default) for place, column in columns]
             undo = (
                 *(statement for one in reversed(dependents) for statement in one.drop()),
@@ -263,7 +271,9 @@ class Comparison:
         changed = type_change(
             place, found, wanted, using, f"{quoted(place[1])}::text::{found.type}" if back is None else back
         )
-        return with_force_lifted(changed, self._tenants.intersection(read_forced_ends(self._connection, *place)))
+        forced = self._tenants.intersection(read_forced_ends(self._connection, *place))
+        upgrade, downgrade = (with_force_lifted(one, forced) for one in (changed.upgrade, changed.downgrade))
+        return replace(changed, upgrade=upgrade, downgrade=downgrade)
 
     def _kept(self, operations: Iterable[MigrateOperation], tables: dict[str, Table]) -> Iterator[MigrateOperation]:
         """Leave out Alembic's operations on views, which it takes for tables, and on objects that are handled here."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from infra.settings import Role
-from schema.rls.policy import Policy, Trigger, quoted
+from schema.rls.policy import Policy, Trigger, quoted, with_force_lifted
 
 Key = tuple[str, str, str]
 """An object's kind, the table it belongs to (empty where it belongs to none) and its name."""
@@ -69,12 +69,13 @@ class Generated:
 
 @dataclass(frozen=True, slots=True)
 class Constraint:
-    """A table's constraint; `kind` is the catalogue's `contype`."""
+    """A table's constraint; `kind` is the catalogue's `contype`, `forced` a foreign key's ends that are under FORCE."""
 
     table: str
     name: str
     kind: str
     definition: str
+    forced: tuple[str, ...] = field(default=(), compare=False)
     rank: ClassVar[int] = 0
 
     @property
@@ -84,7 +85,8 @@ class Constraint:
 
     def create(self) -> tuple[str, ...]:
         """Return the statements that make the object."""
-        return (f"ALTER TABLE {quoted(self.table)} ADD CONSTRAINT {quoted(self.name)} {self.definition}",)
+        add = f"ALTER TABLE {quoted(self.table)} ADD CONSTRAINT {quoted(self.name)} {self.definition}"
+        return with_force_lifted((add,), self.forced)
 
     def drop(self) -> tuple[str, ...]:
         """Return the statements that remove the object."""

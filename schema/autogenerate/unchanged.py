@@ -9,7 +9,8 @@ same code on the same input. The note names, and its one digest covers:
 - every module that was imported, with the bytecode that Python may have taken for it, and every folder in which Python
   looked for one: a package that is installed or removed, a plug-in, a `.pth` file, a file that would be found sooner;
 - every file that was opened or asked for while settings, models and migrations were read and compared, as .env and
-  pyproject.toml are, whether or not it was there, and every folder that was listed then (`schema.autogenerate.watch`);
+  pyproject.toml are, whether or not it was there, and every folder that was listed then, but for caches of bytecode
+  (`schema.autogenerate.watch`);
 - the variables of the environment that were read then, and those that C libraries read unseen; the command line but for
   the migration's title; the interpreter, its options and its paths; the working folder, the user, the machine's name
   and kernel; and the checkout, so that a copy or a moved one is another.

@@ -213,5 +213,17 @@ def create_all(parts: Iterable[Part], table: str) -> tuple[str, ...]:
     return tuple(statement for part in sorted(parts, key=lambda part: part.rank) for statement in part.create(table))
 
 
+def with_force_lifted(statements: Iterable[str], tables: Iterable[str]) -> tuple[str, ...]:
+    """Return statements before which the owner is let see the rows of these tables, and behind which no more.
+
+    For a foreign key that is validated: under FORCE the owner would see those of no tenant, as for
+    `schema.rls.ops.AddTenantForeignKey`.
+    """
+    ends = sorted(tables)
+    lifted = (statement for table in ends for statement in FORCED.drop(table))
+    forced = (statement for table in ends for statement in FORCED.create(table))
+    return (*lifted, *statements, *forced)
+
+
 def _grantee(role: str) -> str:
     return "PUBLIC" if role == "public" else quoted(role)

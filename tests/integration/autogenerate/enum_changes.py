@@ -1,9 +1,15 @@
 """The changes of enum types."""
 
-from sqlalchemy import ARRAY, CheckConstraint, Column, Table, Text, text
-from sqlalchemy.dialects.postgresql import ENUM
+from typing import Any
 
+from sqlalchemy import ARRAY, CheckConstraint, Column, ForeignKey, Integer, MetaData, Table, Text, text
+from sqlalchemy.dialects.postgresql import ENUM
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from schema.tenancy import TenantMixin, tenant_foreign_key
 from tests.integration.autogenerate.changes import (
+    ALL_NOTES,
+    ANYBODY,
     HAPPY,
     INVOKER,
     MOOD,
@@ -16,6 +22,7 @@ from tests.integration.autogenerate.changes import (
     mood,
     several,
     table,
+    tenants,
     view,
 )
 
@@ -35,6 +42,41 @@ def _moody(name: str) -> Declare:
         CheckConstraint("m <> 'ok'", name="c"),
     )
 
+
+def _referring(*labels: str) -> Declare:
+    """Declare a table that references `t` by a column of the enum type."""
+    return lambda metadata: Table(
+        "u", metadata, Column("id", Integer, primary_key=True), Column("m", mood(*labels), ForeignKey("t.m"))
+    )
+
+
+def _ranks(*labels: str) -> Declare:
+    """Declare a tenant table whose rows refer to others of it by a key of the enum type."""
+
+    def declare(metadata: MetaData) -> object:
+        class Product(DeclarativeBase):
+            pass
+
+        Product.metadata = metadata
+
+        class Rank(TenantMixin, Product):
+            __tablename__ = "t"
+            __table_args__ = (tenant_foreign_key("above", "t.m"),)
+
+            m: Mapped[Any] = mapped_column(mood(*labels), primary_key=True)
+            above: Mapped[Any] = mapped_column(mood(*labels))
+
+        return Rank
+
+    return several(tenants, declare)
+
+
+RANKED = (
+    f"INSERT INTO tenants VALUES ('{ANYBODY}')",
+    "ALTER TABLE t NO FORCE ROW LEVEL SECURITY",
+    f"INSERT INTO t (tenant_id, m, above) VALUES ('{ANYBODY}', 'sad', 'ok'), ('{ANYBODY}', 'ok', 'ok')",
+    "ALTER TABLE t FORCE ROW LEVEL SECURITY",
+)
 
 ENUMS = {
     "enum added with its column": Change(table(), table(MOOD)),
@@ -84,6 +126,18 @@ ENUMS = {
         table(column("m", Text, server_default=text("lower('A')")), column("k", mood("ok"))),
         ("INSERT INTO t VALUES (1, 'sad', 'ok')",),
         MOODS,
+    ),
+    "enum value removed that a foreign key goes over": Change(
+        several(table(column("m", mood("ok", "odd", "sad"), unique=True)), _referring("ok", "odd", "sad")),
+        several(table(column("m", mood("ok", "sad"), unique=True)), _referring("ok", "sad")),
+        (*HAPPY, "INSERT INTO u VALUES (1, 'ok')"),
+        "SELECT t.id, t.m::text, u.m::text FROM t LEFT JOIN u USING (id) ORDER BY 1",
+    ),
+    "enum value removed that a tenant's key and foreign key go over": Change(
+        _ranks("ok", "odd", "sad"), _ranks("ok", "sad"), RANKED, ALL_NOTES
+    ),
+    "enum value added that a tenant's key and foreign key go over": Change(
+        _ranks("ok", "sad"), _ranks("ok", "odd", "sad"), RANKED, ALL_NOTES
     ),
     "enum reordered": Change(table(MOOD), table(column("m", mood("sad", "ok"))), HAPPY, MOODS),
     "enum's array": Change(
