@@ -1,10 +1,11 @@
 """One psycopg connection: made with retries up to a deadline, bounded in every wait, explained when it fails."""
 
 import re
+import select
 from collections.abc import Mapping
-from math import ceil
+from math import ceil, inf
 from time import monotonic
-from typing import Any
+from typing import Any, Final
 
 import psycopg
 from psycopg.abc import RV, PQGen
@@ -27,26 +28,48 @@ _HEALS = re.compile(
 )
 _LEAD = re.compile(r"^.*\bport \d+ failed: (FATAL: +)?", re.DOTALL)
 
+# Seconds in which a connection that has answered counts as good, as in HikariCP (aliveBypassWindowMs).
+_LATELY: Final = 0.5
 
-class BoundedConnection(psycopg.Connection[TupleRow]):
-    """A connection that waits for the server no longer than `answer_timeout` seconds; None waits for ever.
+
+class Bounded(psycopg.BaseConnection[TupleRow]):
+    """What is kept of a connection that waits for the server no longer than `answer_timeout` seconds; None: for ever.
 
     The server's statement_timeout cannot help where the server is frozen or the network swallows its answer.
     """
 
     answer_timeout: float | None = None
+    answered_at: float = -inf  # on the monotonic clock
+
+
+class BoundedConnection(Bounded, psycopg.Connection[TupleRow]):
+    """psycopg's connection, bounded in every wait."""
 
     def wait(self, gen: PQGen[RV], interval: float = 0.1, timeout: float | None = None) -> RV:
         """Wait as psycopg does; a server that does not answer in time loses the connection."""
         started = monotonic()
         limit = self.answer_timeout if timeout is None else None
         try:
-            return super().wait(gen, interval, timeout if limit is None else limit)
+            answer = super().wait(gen, interval, timeout if limit is None else limit)
         except psycopg.OperationalError as error:
             if limit is None or self.closed or monotonic() - started < limit:
                 raise
             self.close()
             raise no_answer(limit) from error
+        self.answered_at = monotonic()
+        return answer
+
+
+def serves(connection: object) -> bool:
+    """Return whether an idle connection can be used without asking its server first, which takes a round trip.
+
+    It answered a moment ago, and nothing has arrived since: a server process that ends says so, or closes the socket.
+    """
+    if not isinstance(connection, Bounded) or monotonic() - connection.answered_at > _LATELY:
+        return False
+    arrived = select.poll()
+    arrived.register(connection.fileno(), select.POLLIN)
+    return not arrived.poll(0)
 
 
 def connect(

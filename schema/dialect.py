@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, cast
 from uuid import UUID
 
-from psycopg import AsyncConnection, Connection, errors
+from psycopg import AsyncConnection, Connection, IsolationLevel, errors
 from psycopg.generators import execute
 from psycopg.pq import ExecStatus, TransactionStatus
 from psycopg.pq.abc import PGresult
@@ -17,9 +17,12 @@ from sqlalchemy import Connection as SqlConnection
 from sqlalchemy.dialects import registry
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg, PGDialectAsync_psycopg
 from sqlalchemy.engine.base import OptionEngine
+from sqlalchemy.engine.default import DefaultDialect
+from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry
 from sqlalchemy.util import await_
 
+from schema.connect import serves
 from schema.context import NoTenant, tenant_id
 from schema.errors import TenantContextError
 
@@ -29,6 +32,8 @@ _TENANT: Final = "tenant"
 
 # What is neither idle nor broken; a broken connection is for libpq to refuse.
 _OPEN = frozenset({TransactionStatus.ACTIVE, TransactionStatus.INTRANS, TransactionStatus.INERROR})
+
+_DONE = ExecStatus.COMMAND_OK
 
 
 def begin_transaction(connection: Connection[Any], tenant: object) -> None:
@@ -54,47 +59,50 @@ async def begin_transaction_async(connection: AsyncConnection[Any], tenant: obje
 
 def _send(connection: Connection[Any] | AsyncConnection[Any], tenant: object) -> None:
     """Hand the message to libpq, which does not wait: psycopg's connections are non-blocking."""
+    pgconn = connection.pgconn
+    if tenant is None or connection.autocommit or pgconn.transaction_status in _OPEN:
+        raise _refusal(connection, tenant)
+    pgconn.send_query(_message(connection.isolation_level, connection.read_only, connection.deferrable, tenant))
+
+
+def _refusal(connection: Connection[Any] | AsyncConnection[Any], tenant: object) -> TenantContextError:
     if connection.autocommit:
-        raise TenantContextError(
+        return TenantContextError(
             "An AUTOCOMMIT connection has no transaction that a tenant could be set for, and none is begun here. Leave "
             "the isolation level at a transactional one; statements that need AUTOCOMMIT are the owner's."
         )
     if tenant is None:
-        raise TenantContextError(
+        return TenantContextError(
             "No tenant: a transaction of the application belongs to one. Open it with tenant_session(engine, tenant) "
             "or tenant_connection(engine, tenant); what has no tenant says so with tenantless_connection(engine)."
         )
-    if connection.pgconn.transaction_status in _OPEN:
-        raise TenantContextError(
-            "A transaction is open already, begun beside SQLAlchemy, and its tenant cannot be known. Commit it or roll "
-            "it back before this connection begins one of a tenant."
-        )
-    connection.pgconn.send_query(_message(_begin_statement(connection), tenant))
+    return TenantContextError(
+        "A transaction is open already, begun beside SQLAlchemy, and its tenant cannot be known. Commit it or roll "
+        "it back before this connection begins one of a tenant."
+    )
 
 
 @functools.lru_cache(maxsize=1024)
-def _message(begin: str, tenant: object) -> bytes:
+def _message(
+    isolation: IsolationLevel | None, read_only: bool | None, deferrable: bool | None, tenant: object
+) -> bytes:
+    """Return what psycopg itself would begin with (PostgreSQL manual, BEGIN), and the context."""
+    begin = "BEGIN"
+    if isolation is not None:
+        begin += f" ISOLATION LEVEL {isolation.name.replace('_', ' ')}"
+    if read_only is not None:
+        begin += " READ ONLY" if read_only else " READ WRITE"
+    if deferrable is not None:
+        begin += " DEFERRABLE" if deferrable else " NOT DEFERRABLE"
     # SET takes no bound parameter, so the text is that of a parsed uuid. CLOSE ALL ends cursors WITH HOLD, which
     # outlive a transaction and would show the next one its rows.
     text = tenant.value if isinstance(tenant, NoTenant) else tenant_id(tenant)
     return f"{begin};SET LOCAL app.tenant_id='{text}';CLOSE ALL".encode()
 
 
-def _begin_statement(connection: Connection[Any] | AsyncConnection[Any]) -> str:
-    """Return what psycopg itself would begin with (PostgreSQL manual, BEGIN)."""
-    begin = "BEGIN"
-    if connection.isolation_level is not None:
-        begin += f" ISOLATION LEVEL {connection.isolation_level.name.replace('_', ' ')}"
-    if connection.read_only is not None:
-        begin += " READ ONLY" if connection.read_only else " READ WRITE"
-    if connection.deferrable is not None:
-        begin += " DEFERRABLE" if connection.deferrable else " NOT DEFERRABLE"
-    return begin
-
-
 def _check(results: Sequence[PGresult], connection: Connection[Any] | AsyncConnection[Any]) -> None:
     # Whatever follows a statement that failed is not run, so the last result tells.
-    if results[-1].status != ExecStatus.COMMAND_OK:
+    if results[-1].status != _DONE:
         raise errors.error_from_result(results[-1], connection.info.encoding)
 
 
@@ -135,8 +143,8 @@ def engine_of(tenant: UUID | NoTenant, engine: Engine) -> TenantEngine:
     return dialect.tenant_engine(engine, tenant)
 
 
-class _TenantEngines:
-    """What both dialects keep."""
+class _Shared(DefaultDialect):
+    """What both dialects do alike."""
 
     @functools.cached_property
     def tenant_engine(self) -> Callable[[Engine, UUID | NoTenant], TenantEngine]:
@@ -146,8 +154,12 @@ class _TenantEngines:
         """
         return functools.lru_cache(maxsize=1024)(TenantEngine)
 
+    def do_ping(self, dbapi_connection: DBAPIConnection) -> bool:
+        """Ask the server whether it still serves, unless the connection shows it: with each checkout from the pool."""
+        return serves(self.get_driver_connection(dbapi_connection)) or super().do_ping(dbapi_connection)
 
-class TenantDialect(_TenantEngines, PGDialect_psycopg):
+
+class TenantDialect(_Shared, PGDialect_psycopg):
     """psycopg's dialect, whose transactions have a tenant.
 
     The refusal stands here and not in an event: after an exception in SQLAlchemy's `begin` event the next statement
@@ -173,7 +185,7 @@ class TenantDialect(_TenantEngines, PGDialect_psycopg):
         )
 
 
-class AsyncTenantDialect(_TenantEngines, PGDialectAsync_psycopg):
+class AsyncTenantDialect(_Shared, PGDialectAsync_psycopg):
     """The same under asyncio."""
 
     supports_statement_cache = True

@@ -12,25 +12,25 @@ from tenacity import AsyncRetrying
 from infra.settings import Settings
 from infra.urls import DatabaseUrl
 from schema.bypass import refuse_bypass_async
-from schema.connect import arguments, no_answer, retry_policy, unavailable
+from schema.connect import Bounded, arguments, no_answer, retry_policy, unavailable
 
 
-class BoundedAsyncConnection(psycopg.AsyncConnection[TupleRow]):
-    """A connection that waits for the server no longer than `answer_timeout` seconds; None waits for ever."""
-
-    answer_timeout: float | None = None
+class BoundedAsyncConnection(Bounded, psycopg.AsyncConnection[TupleRow]):
+    """psycopg's connection for asyncio, bounded in every wait."""
 
     async def wait(self, gen: PQGen[RV], interval: float = 0.1, timeout: float | None = None) -> RV:
         """Wait as psycopg does; a server that does not answer in time loses the connection."""
         started = monotonic()
         limit = self.answer_timeout if timeout is None else None
         try:
-            return await super().wait(gen, interval, timeout if limit is None else limit)
+            answer = await super().wait(gen, interval, timeout if limit is None else limit)
         except psycopg.OperationalError as error:
             if limit is None or self.closed or monotonic() - started < limit:
                 raise
             await self.close()
             raise no_answer(limit) from error
+        self.answered_at = monotonic()
+        return answer
 
 
 async def connect_held(url: DatabaseUrl, settings: Settings, parameters: Mapping[str, str]) -> BoundedAsyncConnection:

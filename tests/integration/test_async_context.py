@@ -187,6 +187,19 @@ def test_a_killed_connection_is_replaced(run: Run, tenant: UUID, admin: BoundedC
     run(work)
 
 
+def test_an_idle_connection_that_died_is_replaced(run: Run, tenant: UUID, admin: BoundedConnection) -> None:
+    """After the server ended a pooled connection, the next block gets a new one and no error."""
+
+    async def work(engine: AsyncEngine) -> None:
+        async with tenant_session(engine, tenant) as session:
+            pid = await session.scalar(PID)
+        assert admin.execute("SELECT pg_terminate_backend(%s, 5000)", [pid]).fetchone() == (True,)
+        async with tenant_session(engine, tenant) as session:
+            assert await seen(session) == [tenant]
+
+    run(work)
+
+
 def test_a_cancelled_task_leaves_its_tenant_to_nobody(run: Run, sign_up: SignUp) -> None:
     """After a task is cancelled in the middle of a statement, the connection serves the next tenant."""
     one, other = sign_up(), sign_up()

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
 from itertools import islice
@@ -109,6 +110,31 @@ def test_an_idle_connection_that_died_is_replaced(single: Engine, admin: Bounded
     before = backend_pid(single)
     terminate(admin, before)
     assert backend_pid(single) != before
+
+
+def asked(admin: BoundedConnection, engine: Engine) -> bool:
+    """Return whether taking an idle connection from the pool sends its server anything."""
+    pid = backend_pid(engine)
+    last = "SELECT state_change FROM pg_stat_activity WHERE pid = %s"
+    before = admin.execute(last, [pid]).fetchone()
+    with closing(engine.raw_connection()):
+        after = admin.execute(last, [pid]).fetchone()
+    assert before
+    assert after
+    return before != after
+
+
+def test_a_connection_that_answered_a_moment_ago_is_not_asked_again(single: Engine, admin: BoundedConnection) -> None:
+    """A checkout right after another costs no round trip of its own."""
+    assert not asked(admin, single)
+
+
+def test_a_connection_that_was_idle_for_longer_is_asked(
+    monkeypatch: pytest.MonkeyPatch, single: Engine, admin: BoundedConnection
+) -> None:
+    """A checkout after a while finds out whether the server still answers."""
+    monkeypatch.setattr("schema.connect._LATELY", 0.0)
+    assert asked(admin, single)
 
 
 def test_a_connection_that_dies_in_use_is_one_clear_error(
