@@ -7,7 +7,7 @@ from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
 from itertools import islice
-from threading import Event
+from threading import Event, Semaphore
 from time import monotonic
 from uuid import UUID
 
@@ -77,15 +77,17 @@ def test_the_pool_never_exceeds_its_limit(
         database_processes=2,
         database_connect_timeout=PATIENCE,
     )
-    counted = Event()
+    held, counted = Semaphore(0), Event()
 
     def hold() -> None:
         with engine.connect():
-            counted.wait(timeout=5)
+            held.release()
+            counted.wait(timeout=10)
 
     with ThreadPoolExecutor(8) as pool:
         threads = {pool.submit(hold) for _ in range(8)}
         refused = set(islice(as_completed(threads), 5))
+        assert all(held.acquire(timeout=10) for _ in range(3))  # on a slow machine one of them still connects
         seen = owner.execute("SELECT count(*) FROM pg_stat_activity WHERE application_name = %s", [name]).fetchone()
         counted.set()
     assert [type(thread.exception()) for thread in refused] == [PoolTimeout] * 5
