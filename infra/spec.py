@@ -284,6 +284,6 @@ def build_stack(settings: Settings, project: Project, *, durable: bool = True) -
             directives=(("appendonly", "yes" if durable else "no"), ("save", "")),
         ),
         durable=durable,
-        health_interval=timedelta(seconds=5) if durable else timedelta(milliseconds=250),
+        health_interval=timedelta(seconds=5),
         start_timeout=settings.stack_start_timeout,
     )

@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import time
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,13 @@ import pytest
 
 from infra.compose import compose_environment, render_compose
 from infra.docker_backend.backend import DockerBackend
-from infra.ports import choose_ports
+from infra.endpoints import admin_url
+from infra.ports import choose_ports, spec_ports
+from infra.probes import probe_postgres
+from infra.settings import Settings
 from infra.spec import PROJECT_LABEL, SERVICE_LABEL, Project, Service, StackSpec, build_stack
-from tests.fixtures.stack import make_settings, say
+from infra.waiting import wait_until_ready
+from tests.fixtures.stack import say
 from tests.fixtures.world import Engine, engine
 
 pytestmark = pytest.mark.usefixtures("docker")
@@ -31,9 +36,9 @@ def compose(file: Path, spec: StackSpec, *words: str) -> str:
 
 
 @pytest.fixture
-def spec(tmp_path: Path) -> StackSpec:
+def spec(tmp_path: Path, settings: Settings) -> StackSpec:
     """Declare a durable stack of a project that is nobody's, from the images that are here."""
-    declared = build_stack(make_settings(), Project.of(tmp_path, "compared"))
+    declared = build_stack(settings, Project.of(tmp_path, "compared"))
     # Not the standard ports: another stack may have chosen them, and listen on them a moment later.
     declared = declared.on_ports(choose_ports(declared._replace(durable=False), {}, {}, say))
     return DockerBackend(declared.project).resolve(declared, {}, None, say)
@@ -95,11 +100,17 @@ def test_sdk_and_compose_make_the_same_containers(spec: StackSpec, compose_file:
     assert by_compose == by_sdk
 
 
-def test_a_stack_that_compose_made_is_as_declared(spec: StackSpec, compose_file: Path) -> None:
+def test_a_stack_that_compose_made_is_as_declared(settings: Settings, spec: StackSpec, compose_file: Path) -> None:
     """After `docker compose up`, the plan of `invoke up` is empty, and data without our marker is not given up."""
     backend = DockerBackend(spec.project)
     try:
-        compose(compose_file, spec, "up", "--detach", "--wait")
+        compose(compose_file, spec, "up", "--detach")
+        # No sooner: data that is still being made would be given up.
+        wait_until_ready(
+            lambda: probe_postgres(admin_url(settings, spec_ports(spec)), spec.project.id),
+            lambda: backend.still_alive(Service.POSTGRES),
+            spec.start_timeout,
+        )
         assert DockerBackend(spec.project).plan(spec) == ()
         compose(compose_file, spec, "stop")
         assert {operation.verb for operation in DockerBackend(spec.project).plan(spec)} == {"start container"}
@@ -107,12 +118,20 @@ def test_a_stack_that_compose_made_is_as_declared(spec: StackSpec, compose_file:
         backend.down(volumes=True)
 
 
+def state(client: Engine, container: str) -> str:
+    """Return how well the engine finds a container."""
+    return str(client.inspect_container(container)["State"]["Health"]["Status"])
+
+
 @pytest.mark.usefixtures("docker_services")
 def test_health_checks_pass(test_spec: StackSpec) -> None:
-    """Both services of the tests' stack are healthy in the engine's own eyes."""
+    """Both services of the tests' stack are healthy in the engine's own eyes, once it has looked."""
+    ours = {"label": f"{PROJECT_LABEL}={test_spec.project.id}"}
+    give_up = int(time.time()) + 60
     with engine() as client:
-        listed = client.containers(filters={"label": f"{PROJECT_LABEL}={test_spec.project.id}"})
-        states = [client.inspect_container(found["Id"])["State"]["Health"]["Status"] for found in listed]
+        looked = client.events(until=give_up, filters=ours | {"event": "health_status"}, decode=True)
+        while "starting" in (states := [state(client, found["Id"]) for found in client.containers(filters=ours)]):
+            next(looked)
     assert states == ["healthy", "healthy"]
 
 
