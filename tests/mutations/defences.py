@@ -116,8 +116,8 @@ REMOVALS = (
     ),
     # The context of a transaction.
     Removal("SET LOCAL", "schema/dialect.py", r";SET LOCAL app", ";SET app", (_CONTEXT,)),
-    Removal("no transaction without a tenant", "schema/dialect.py", r"if tenant is None:", "if False:", (_CONTEXT,)),
-    Removal("no AUTOCOMMIT", "schema/dialect.py", r"if connection\.autocommit:", "if False:", (_CONTEXT,)),
+    Removal("no transaction without a tenant", "schema/dialect.py", r"tenant is None or ", "", (_CONTEXT,)),
+    Removal("no AUTOCOMMIT", "schema/dialect.py", r"connection\.autocommit or ", "", (_CONTEXT,)),
     Removal("no cursor that outlives its tenant", "schema/dialect.py", r";CLOSE ALL", "", (_CONTEXT,)),
     Removal("one tenant at a time", "schema/context.py", r"return self\.open and", "return False and", (_CONTEXT,)),
     # What models may declare.
