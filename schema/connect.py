@@ -28,7 +28,7 @@ _HEALS = re.compile(
 )
 _LEAD = re.compile(r"^.*\bport \d+ failed: (FATAL: +)?", re.DOTALL)
 
-# Seconds in which a connection that has answered counts as good, as in HikariCP (aliveBypassWindowMs).
+# Seconds for which a connection counts as good after it was used, as in HikariCP (aliveBypassWindowMs).
 _LATELY: Final = 0.5
 
 
@@ -39,7 +39,7 @@ class Bounded(psycopg.BaseConnection[TupleRow]):
     """
 
     answer_timeout: float | None = None
-    answered_at: float = -inf  # on the monotonic clock
+    asked_at: float = -inf  # on the monotonic clock
 
 
 class BoundedConnection(Bounded, psycopg.Connection[TupleRow]):
@@ -47,25 +47,23 @@ class BoundedConnection(Bounded, psycopg.Connection[TupleRow]):
 
     def wait(self, gen: PQGen[RV], interval: float = 0.1, timeout: float | None = None) -> RV:
         """Wait as psycopg does; a server that does not answer in time loses the connection."""
-        started = monotonic()
+        self.asked_at = started = monotonic()
         limit = self.answer_timeout if timeout is None else None
         try:
-            answer = super().wait(gen, interval, timeout if limit is None else limit)
+            return super().wait(gen, interval, timeout if limit is None else limit)
         except psycopg.OperationalError as error:
             if limit is None or self.closed or monotonic() - started < limit:
                 raise
             self.close()
             raise no_answer(limit) from error
-        self.answered_at = monotonic()
-        return answer
 
 
 def serves(connection: object) -> bool:
     """Return whether an idle connection can be used without asking its server first, which takes a round trip.
 
-    It answered a moment ago, and nothing has arrived since: a server process that ends says so, or closes the socket.
+    It was used a moment ago, and nothing has arrived since: a server process that ends says so, or closes the socket.
     """
-    if not isinstance(connection, Bounded) or monotonic() - connection.answered_at > _LATELY:
+    if not isinstance(connection, Bounded) or monotonic() - connection.asked_at > _LATELY:
         return False
     arrived = select.poll()
     arrived.register(connection.fileno(), select.POLLIN)

@@ -20,17 +20,15 @@ class BoundedAsyncConnection(Bounded, psycopg.AsyncConnection[TupleRow]):
 
     async def wait(self, gen: PQGen[RV], interval: float = 0.1, timeout: float | None = None) -> RV:
         """Wait as psycopg does; a server that does not answer in time loses the connection."""
-        started = monotonic()
+        self.asked_at = started = monotonic()
         limit = self.answer_timeout if timeout is None else None
         try:
-            answer = await super().wait(gen, interval, timeout if limit is None else limit)
+            return await super().wait(gen, interval, timeout if limit is None else limit)
         except psycopg.OperationalError as error:
             if limit is None or self.closed or monotonic() - started < limit:
                 raise
             await self.close()
             raise no_answer(limit) from error
-        self.answered_at = monotonic()
-        return answer
 
 
 async def connect_held(url: DatabaseUrl, settings: Settings, parameters: Mapping[str, str]) -> BoundedAsyncConnection:
