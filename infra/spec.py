@@ -148,8 +148,9 @@ class StackSpec(NamedTuple):
     postgres: PostgresSpec
     redis: RedisSpec
     durable: bool
-    health_interval: timedelta
     start_timeout: timedelta
+    # Each check starts a process in a container; what waits for the servers does not wait for these.
+    health_interval: timedelta = timedelta(seconds=5)
 
     @property
     def containers(self) -> tuple[ContainerSpec, ...]:
@@ -284,6 +285,5 @@ def build_stack(settings: Settings, project: Project, *, durable: bool = True) -
             directives=(("appendonly", "yes" if durable else "no"), ("save", "")),
         ),
         durable=durable,
-        health_interval=timedelta(seconds=5),
         start_timeout=settings.stack_start_timeout,
     )

@@ -58,7 +58,7 @@ class BoundedConnection(Bounded, psycopg.Connection[TupleRow]):
             raise no_answer(limit) from error
 
 
-def serves(connection: object) -> bool:
+def known_to_serve(connection: object) -> bool:
     """Return whether an idle connection can be used without asking its server first, which takes a round trip.
 
     It was used a moment ago, and nothing has arrived since: a server process that ends says so, or closes the socket.

@@ -22,7 +22,7 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry
 from sqlalchemy.util import await_
 
-from schema.connect import serves
+from schema.connect import known_to_serve
 from schema.context import NoTenant, tenant_id
 from schema.errors import TenantContextError
 
@@ -32,8 +32,6 @@ _TENANT: Final = "tenant"
 
 # What is neither idle nor broken; a broken connection is for libpq to refuse.
 _OPEN = frozenset({TransactionStatus.ACTIVE, TransactionStatus.INTRANS, TransactionStatus.INERROR})
-
-_DONE = ExecStatus.COMMAND_OK
 
 
 def begin_transaction(connection: Connection[Any], tenant: object) -> None:
@@ -102,7 +100,7 @@ def _message(
 
 def _check(results: Sequence[PGresult], connection: Connection[Any] | AsyncConnection[Any]) -> None:
     # Whatever follows a statement that failed is not run, so the last result tells.
-    if results[-1].status != _DONE:
+    if results[-1].status != ExecStatus.COMMAND_OK:
         raise errors.error_from_result(results[-1], connection.info.encoding)
 
 
@@ -156,7 +154,7 @@ class _Shared(DefaultDialect):
 
     def do_ping(self, dbapi_connection: DBAPIConnection) -> bool:
         """Ask the server whether it still serves, unless the connection shows it: with each checkout from the pool."""
-        return serves(self.get_driver_connection(dbapi_connection)) or super().do_ping(dbapi_connection)
+        return known_to_serve(self.get_driver_connection(dbapi_connection)) or super().do_ping(dbapi_connection)
 
 
 class TenantDialect(_Shared, PGDialect_psycopg):
