@@ -313,6 +313,25 @@ CHANGES = {
         FILLED,
         BOTH,
     ),
+    "view grouped by a key": Change(
+        table(N),
+        several(
+            table(N),
+            lambda m: CreateView(
+                select(*m.tables["t"].c, func.count().label("many")).group_by(m.tables["t"].c.id), "v", metadata=m
+            ),
+        ),
+        FILLED,
+        BOTH,
+    ),
+    "view of a table whose name is quoted": Change(
+        table(),
+        several(
+            table(),
+            lambda m: Table("of two words", m, Column("id", Integer, primary_key=True)),
+            lambda m: CreateView(select(m.tables["of two words"].c.id), "v", metadata=m),
+        ),
+    ),
     "materialized view": Change(table(N), several(table(N), view("n > 0", materialized=True)), FILLED, BOTH),
     "sequence added": Change(table(), several(table(), lambda m: Sequence("s", metadata=m, start=5))),
     "type under a policy and a trigger": Change(
