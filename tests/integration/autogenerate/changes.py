@@ -265,6 +265,9 @@ CHANGES = {
     "index made partial": Change(
         table(N, index("ix_n", "n")), table(N, index("ix_n", "n", postgresql_where=text("n > 0"))), FILLED, BOTH
     ),
+    "index no longer partial": Change(
+        table(N, index("ix_n", "n", postgresql_where=text("n > 0"))), table(N, index("ix_n", "n")), FILLED, BOTH
+    ),
     "partial index's predicate": Change(
         table(N, index("ix_n", "n", postgresql_where=text("n > 0"))),
         table(N, index("ix_n", "n", postgresql_where=text("n > 1"))),
@@ -288,6 +291,9 @@ CHANGES = {
     ),
     "index's method": Change(
         table(N, index("ix_n", "n")), table(N, index("ix_n", "n", postgresql_using="hash")), FILLED, BOTH
+    ),
+    "index's method again the usual one": Change(
+        table(N, index("ix_n", "n", postgresql_using="hash")), table(N, index("ix_n", "n")), FILLED, BOTH
     ),
     "index's order": Change(table(N, index("ix_n", "n")), table(N, index("ix_n", text("n DESC"))), FILLED, BOTH),
     "identity": Change(
