@@ -33,10 +33,10 @@ def run(connection: Connection | None, metadata: MetaData | None) -> None:
 
 def comparison() -> dict[str, Any]:
     """Return how models are compared, which migrating needs nothing of."""
-    from schema.autogenerate.plugin import PLUGINS  # see above; a tenth of a second
+    from schema.autogenerate.plugin import options  # see above; a tenth of a second
     from schema.autogenerate.rendering import render_item  # as above
 
-    return {"compare_server_default": True, "autogenerate_plugins": PLUGINS, "render_item": render_item}
+    return {"compare_server_default": True, "render_item": render_item, **options()}
 
 
 def moves() -> bool:

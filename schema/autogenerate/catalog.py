@@ -18,6 +18,10 @@ _RIGHTS = """
     ARRAY(SELECT coalesce(rolname, 'public') || ' ' || privilege_type
           FROM aclexplode(relacl) LEFT JOIN pg_roles r ON r.oid = grantee WHERE grantee <> relowner ORDER BY 1)
 """
+_TABLES = """
+    SELECT relname, obj_description(oid, 'pg_class') FROM pg_class
+    WHERE relkind IN ('r', 'p') AND relnamespace = to_regnamespace(:schema)
+"""
 # The default of a column that owns the sequence is part of its type: serial (PostgreSQL manual, 8.1.4).
 _COLUMNS = """
     SELECT relname, attname, format_type(atttypid, atttypmod),
@@ -28,14 +32,29 @@ _COLUMNS = """
            ) THEN pg_get_expr(adbin, adrelid) END,
            CASE WHEN attgenerated <> '' THEN pg_get_expr(adbin, adrelid) END,
            CASE WHEN attcollation <> typcollation THEN collname END,
-           CASE attidentity WHEN 'a' THEN 'ALWAYS' WHEN 'd' THEN 'BY DEFAULT' ELSE '' END, NOT attnotnull,
-           col_description(attrelid, attnum)
+           CASE WHEN attidentity = '' THEN '' ELSE (<identity>) END, NOT attnotnull, col_description(attrelid, attnum)
     FROM pg_attribute JOIN pg_class c ON c.oid = attrelid JOIN pg_type t ON t.oid = atttypid
     LEFT JOIN pg_attrdef d ON adrelid = attrelid AND adnum = attnum
     LEFT JOIN pg_collation l ON l.oid = attcollation
     WHERE relkind IN ('r', 'p') AND relnamespace = to_regnamespace(:schema) AND attnum > 0 AND NOT attisdropped
     ORDER BY attrelid, attnum
 """
+# Limits that come with the type change with it, so they are none.
+_IDENTITY = """
+    SELECT concat_ws(', ', CASE attidentity WHEN 'a' THEN 'ALWAYS' ELSE 'BY DEFAULT' END,
+                     'START WITH ' || seqstart, 'INCREMENT BY ' || seqincrement,
+                     coalesce('MINVALUE ' || nullif(seqmin, CASE WHEN seqincrement > 0 THEN 1 ELSE -limited - 1 END),
+                              'NO MINVALUE'),
+                     coalesce('MAXVALUE ' || nullif(seqmax, CASE WHEN seqincrement > 0 THEN limited ELSE -1 END),
+                              'NO MAXVALUE'),
+                     'CACHE ' || seqcache, CASE WHEN seqcycle THEN 'CYCLE' ELSE 'NO CYCLE' END)
+    FROM pg_depend s JOIN pg_sequence ON seqrelid = s.objid,
+         LATERAL (SELECT CASE seqtypid WHEN 'int2'::regtype THEN 32767 WHEN 'int4'::regtype THEN 2147483647
+                         ELSE 9223372036854775807 END) AS of_type (limited)
+    WHERE s.classid = 'pg_class'::regclass AND s.refclassid = 'pg_class'::regclass
+      AND s.refobjid = attrelid AND s.refobjsubid = attnum AND s.deptype = 'i'
+"""
+_COLUMNS = _COLUMNS.replace("<identity>", _IDENTITY)
 # One that is not valid yet is what it will be once it is.
 _CONSTRAINTS = """
     SELECT relname, conname, contype::text, regexp_replace(pg_get_constraintdef(o.oid, true), ' NOT VALID$', ''),
@@ -134,6 +153,7 @@ def read_contents(connection: Connection, schema: str = "public") -> Contents:
         *(_view(*row) for row in _ask(connection, _VIEWS, schema=schema)),
     ]
     return Contents(
+        dict(_ask(connection, _TABLES, schema=schema)),
         {(table, name): Column(*rest) for table, name, *rest in _ask(connection, _COLUMNS, schema=schema)},
         {found.key: found for found in objects},
         {name: tuple(labels) for name, labels in _ask(connection, _ENUMS, schema=schema)},

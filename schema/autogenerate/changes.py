@@ -71,15 +71,20 @@ def default_change(place: Place, former: Column, wanted: Column) -> Statements:
 
 
 def identity_change(place: Place, former: Column, wanted: Column) -> Statements:
-    """Return what makes a column an identity column, or one no longer."""
+    """Return what makes a column an identity column, another one, or one no longer."""
     return Statements(_identified(place, former, wanted), _identified(place, wanted, former))
 
 
 def _identified(place: Place, former: Column, wanted: Column) -> tuple[str, ...]:
+    column = _alter(*place)
+    # An identity column is never NULL, and Alembic leaves that to whoever compares identities.
     if not wanted.identity:
-        return (f"{_alter(*place)} DROP IDENTITY", *(_set_default(place, wanted) if wanted.default else ()))
-    gone = (f"{_alter(*place)} DROP DEFAULT",) if former.default else ()
-    return (*gone, f"{_alter(*place)} ADD GENERATED {wanted.identity} AS IDENTITY")
+        return (f"{column} DROP IDENTITY", *((f"{column} DROP NOT NULL",) if wanted.nullable else ()))
+    if not former.identity:
+        return (*((f"{column} SET NOT NULL",) if former.nullable else ()), f"{column} ADD {wanted.identity_clause}")
+    (was, *before), (when, *options) = former.identity.split(", "), wanted.identity.split(", ")
+    changed = [*([f"GENERATED {when}"] if when != was else ()), *(one for one in options if one not in before)]
+    return (f"{column} {' '.join(f'SET {one}' for one in changed)}",)
 
 
 def type_change(place: Place, former: Column, wanted: Column, using: str, back: str) -> Statements:

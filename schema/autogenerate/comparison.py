@@ -79,6 +79,7 @@ class Comparison:
             *added,
             *readded,
             *kept,
+            *self._identified(),
             *(LiteralSql(one.create(), one.drop()) for one in made if one not in again),
             *last,
         ]
@@ -253,13 +254,19 @@ class Comparison:
         return LiteralSql(tuple(upgrade), tuple(downgrade), drops=drops), {*places}
 
     def _altered(self, place: Place, found: Column, wanted: Column, *, relabelled: bool) -> Iterator[LiteralSql]:
+        if found.identity and not wanted.identity:
+            yield _operation(identity_change(place, found, wanted))
         if found.declaration != wanted.declaration:
             self._step_aside(columns=[place], all_of_them=False)
             yield _operation(self._retyped(place, found, wanted))
-        elif bool(found.identity) != bool(wanted.identity):
-            yield _operation(identity_change(place, found, wanted))
         elif found.default != wanted.default and not relabelled:
             yield _operation(default_change(place, found, wanted))
+
+    def _identified(self) -> Iterator[LiteralSql]:
+        """Make identity columns, which are NOT NULL by then, and change those that stay."""
+        for place, found, wanted in self._changed():
+            if wanted.identity and found.identity != wanted.identity and found.generated == wanted.generated:
+                yield _operation(identity_change(place, found, wanted))
 
     def _retyped(self, place: Place, found: Column, wanted: Column) -> Statements:
         enums = {**self._actual.enums, **self._wanted.enums}

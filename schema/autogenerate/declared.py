@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
-from sqlalchemy import CheckConstraint, ClauseElement, Connection, Dialect, Enum, Identity, MetaData, Table
+from sqlalchemy import CheckConstraint, ClauseElement, Connection, Dialect, Enum, MetaData, Table
 from sqlalchemy import Column as DeclaredColumn
 from sqlalchemy import Index as DeclaredIndex
 from sqlalchemy.schema import CreateIndex, CreateSequence, ExecutableDDLElement
@@ -29,8 +29,8 @@ _NAME = 64  # a name's bytes with its end (PostgreSQL manual, 4.1.1)
 _WIDTH = 500  # of the 1600 columns that a table may have (PostgreSQL manual, appendix K)
 _PLAIN_KEYWORDS = {"postgresql_concurrently", "postgresql_nulls_not_distinct"}
 
-Pair = tuple[str, str | None]
-"""A column's type and default, as SQLAlchemy compiles them."""
+Pair = tuple[str, str]
+"""A column's type, and what its value comes from where none is given, as SQLAlchemy compiles them."""
 
 
 def enum_of(kind: TypeEngine[Any]) -> Enum | None:
@@ -51,7 +51,8 @@ def as_written(connection: Connection, metadata: MetaData, actual: Contents) -> 
     with throw_away_schema(connection):
         run_script(connection, list(declared.script(actual)))
         made = read_contents(connection, PROBE)
-    return Contents(dict(declared.columns(made)), dict(_objects(made)), declared.enums)
+    tables = {table.name: table.comment or None for table in declared.tables}
+    return Contents(tables, dict(declared.columns(made)), dict(_objects(made)), declared.enums)
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ class _Declared:
     def of(cls, metadata: MetaData, dialect: Dialect) -> "_Declared":
         every = [table for table in metadata.tables.values() if table.schema is None]
         tables = [table for table in every if not table.is_view]
-        compiler = _compiler(dialect)
+        compiler = ddl_compiler(dialect)
         # Named after the first column that has it, whom the server then names where it refuses a default.
         pair_of = {(table.name, c.name): _pair(c, compiler) for table in tables for c in table.columns}
         pairs: dict[Pair, str] = {}
@@ -93,8 +94,8 @@ class _Declared:
         for name, labels in self.enums.items():
             yield create_enum(name, labels)
         yield from (f"CREATE TABLE {name} ()" for name in dict.fromkeys(name for name, _ in self.pairs.values()))
-        for (kind, default), (name, column) in self.pairs.items():
-            yield f"ALTER TABLE {name} ADD {quoted(column)} {kind}{'' if default is None else f' DEFAULT {default}'}"
+        for (kind, value), (name, column) in self.pairs.items():
+            yield f"ALTER TABLE {name} ADD {quoted(column)} {kind}{value}"
         views = "\n".join(self.views.values())
         special = {key for key, found in actual.of("index").items() if isinstance(found, Index) and not found.plain}
         for table in self.tables:
@@ -117,7 +118,6 @@ class _Declared:
                     replace(
                         pair,
                         generated=generated,
-                        identity=_identity(column),
                         nullable=bool(column.nullable),
                         comment=column.comment,
                     ),
@@ -125,7 +125,7 @@ class _Declared:
 
     def _whole(self, table: Table, indexes: Iterable[DeclaredIndex]) -> Iterator[str]:
         """Yield what makes a table with its key, which a view that groups by it depends on, and with these indexes."""
-        key = _compiler(self.dialect).process(table.primary_key)
+        key = ddl_compiler(self.dialect).process(table.primary_key)
         yield f"CREATE TABLE {quoted(table.name)} ({', '.join([*self._expressions(table), *filter(None, [key])])})"
         for index in sorted(indexes, key=lambda one: str(one.name)):
             yield str(CreateIndex(index).compile(dialect=self.dialect))
@@ -138,29 +138,27 @@ class _Declared:
         return made if plain is None else f"{made} PARTITION BY LIST (({plain} IS NULL))"
 
     def _expressions(self, table: Table) -> list[str]:
-        compiler = _compiler(self.dialect)
+        compiler = ddl_compiler(self.dialect)
         columns = [_column(column, compiler) for column in table.columns]
         return [*columns, *(compiler.process(one) for one in table.constraints if _is_named_check(one))]
 
 
-def _compiler(dialect: Dialect) -> DDLCompiler:
+def ddl_compiler(dialect: Dialect) -> DDLCompiler:
+    """Return what writes parts of statements."""
     compiler: DDLCompiler = dialect.ddl_compiler(dialect, cast(ExecutableDDLElement, None))  # of parts, not a statement
     return compiler
 
 
 def _pair(column: DeclaredColumn[Any], compiler: DDLCompiler) -> Pair:
-    return column.type.compile(compiler.dialect), compiler.get_column_default_string(column)
+    kind, default = column.type.compile(compiler.dialect), compiler.get_column_default_string(column)
+    if column.identity is not None:
+        return kind, f" {compiler.process(column.identity)}"
+    return kind, "" if default is None else f" DEFAULT {default}"
 
 
 def _column(column: DeclaredColumn[Any], compiler: DDLCompiler) -> str:
     generated = "" if column.computed is None else f" {compiler.process(column.computed)}"
     return f"{quoted(column.name)} {column.type.compile(compiler.dialect)}{generated}"
-
-
-def _identity(column: DeclaredColumn[Any]) -> str:
-    if not isinstance(column.server_default, Identity):
-        return ""
-    return "ALWAYS" if column.server_default.always else "BY DEFAULT"
 
 
 def _views(tables: Iterable[Table], dialect: Dialect) -> Iterator[tuple[str, str]]:

@@ -10,6 +10,9 @@ from schema.rls.policy import Policy, Trigger, quoted, with_force_lifted
 Key = tuple[str, str, str]
 """An object's kind, the table it belongs to (empty where it belongs to none) and its name."""
 
+# What a sequence's options are unless somebody says otherwise (PostgreSQL manual, CREATE SEQUENCE).
+_USUAL = {"START WITH 1", "INCREMENT BY 1", "NO MINVALUE", "NO MAXVALUE", "CACHE 1", "NO CYCLE"}
+
 
 def literal(text: str) -> str:
     """Write a string constant (PostgreSQL manual, 4.1.2.1)."""
@@ -18,7 +21,10 @@ def literal(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column, its type and expressions as PostgreSQL writes them; `identity` is ALWAYS, BY DEFAULT or empty."""
+    """A column, its type and expressions as PostgreSQL writes them.
+
+    `identity` is empty, or ALWAYS or BY DEFAULT and the sequence's options, parted by commas.
+    """
 
     type: str
     default: str | None = None
@@ -33,9 +39,17 @@ class Column:
         """The type with its collation, as DDL has it."""
         return self.type if self.collation is None else f"{self.type} COLLATE {quoted(self.collation)}"
 
+    @property
+    def identity_clause(self) -> str:
+        """What makes the column an identity column; options that need not be said are not."""
+        when, *options = self.identity.split(", ")
+        said = " ".join(option for option in options if option not in _USUAL)
+        return f"GENERATED {when} AS IDENTITY" + (f" ({said})" if said else "")
+
     def added(self, table: str, name: str) -> tuple[str, ...]:
         """Return the statements that add the column to a table."""
         generated = "" if self.generated is None else f" GENERATED ALWAYS AS ({self.generated}) STORED"
+        generated += f" {self.identity_clause}" if self.identity else ""
         default = "" if self.default is None else f" DEFAULT {self.default}"
         null = "" if self.nullable else " NOT NULL"
         made = f"ALTER TABLE {quoted(table)} ADD COLUMN {quoted(name)} {self.declaration}{generated}{default}{null}"
@@ -222,8 +236,12 @@ Object = Generated | Constraint | Index | View | Sequence | Part
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """What a schema holds: columns by table and name, objects by key in the order of their making, enums' labels."""
+    """What a schema holds: columns by table and name, objects by key in the order of their making, enums' labels.
 
+    `tables` are the tables' comments by their names.
+    """
+
+    tables: Mapping[str, str | None]
     columns: Mapping[tuple[str, str], Column]
     objects: Mapping[Key, Object]
     enums: Mapping[str, tuple[str, ...]]

@@ -11,12 +11,11 @@ from alembic.autogenerate.api import AutogenContext
 from alembic.operations.ops import MigrateOperation, UpgradeOps
 from alembic.runtime.plugins import Plugin
 from alembic.util import DispatchPriority, PriorityDispatchResult
-from sqlalchemy import Column, Connection, Identity, MetaData
+from sqlalchemy import Column, Connection, MetaData
 
-from schema.autogenerate.catalog import read_contents
 from schema.autogenerate.comparison import Comparison
-from schema.autogenerate.declared import as_written
 from schema.autogenerate.primary_keys import read_primary_keys, refuse_changed
+from schema.autogenerate.sides import Sides
 from schema.rls import alembic_plugin as isolation  # registered before this one, so that it is run before
 from schema.rls.ops import CommittedSql, LiteralSql
 
@@ -25,15 +24,38 @@ PLUGINS = ("alembic.autogenerate.*", "alembic.ext.checkconstraint_byname", NAME,
 """Every comparison that `generate` makes."""
 
 
+_SIDES = "groundwork_sides"
+
+
+def options() -> dict[str, Any]:
+    """Return what Alembic's context is to be told for one comparison."""
+    sides = Sides()
+    return {
+        "autogenerate_plugins": PLUGINS,
+        "include_name": sides.include_name,
+        "include_object": sides.include_object,
+        _SIDES: sides,
+    }
+
+
+def read(context: AutogenContext, _upgrade_ops: UpgradeOps) -> PriorityDispatchResult:
+    """Read both sides, and refuse what is never written."""
+    connection, metadata = cast(Connection, context.connection), cast(MetaData, context.metadata)
+    refuse_changed(read_primary_keys(connection), metadata.tables.values())
+    _sides(context).read(connection, metadata)
+    return PriorityDispatchResult.CONTINUE
+
+
 def compare(context: AutogenContext, upgrade_ops: UpgradeOps) -> PriorityDispatchResult:
     """Put what differs around Alembic's own operations, and take over those that it cannot do fully."""
-    connection = cast(Connection, context.connection)
-    metadata = cast(MetaData, context.metadata)
-    refuse_changed(read_primary_keys(connection), metadata.tables.values())
-    actual = read_contents(connection)
-    comparison = Comparison(connection, actual, as_written(connection, metadata, actual))
+    sides = _sides(context)
+    comparison = Comparison(cast(Connection, context.connection), sides.actual, sides.wanted)
     upgrade_ops.ops[:] = comparison.around(upgrade_ops.ops, context.table_key_to_table)
     return PriorityDispatchResult.CONTINUE
+
+
+def _sides(context: AutogenContext) -> Sides:
+    return cast(Sides, context.opts[_SIDES])
 
 
 def put_in_order(_context: AutogenContext, upgrade_ops: UpgradeOps) -> PriorityDispatchResult:
@@ -60,12 +82,11 @@ def leave_to_compare(
     schema: str | None,
     _table: str,
     _name: str,
-    was: Column[Any],
-    is_: Column[Any],
+    _was: Column[Any],
+    _is: Column[Any],
 ) -> PriorityDispatchResult:
-    """Keep Alembic from comparing what is compared here; what stays an identity column is its own."""
-    identity = isinstance(was.server_default, Identity) and isinstance(is_.server_default, Identity)
-    return PriorityDispatchResult.CONTINUE if identity or schema is not None else PriorityDispatchResult.STOP
+    """Keep Alembic from comparing what is compared here."""
+    return PriorityDispatchResult.STOP if schema is None else PriorityDispatchResult.CONTINUE
 
 
 def setup(plugin: Plugin) -> None:
@@ -73,6 +94,7 @@ def setup(plugin: Plugin) -> None:
     first = DispatchPriority.FIRST
     plugin.add_autogenerate_comparator(leave_to_compare, "column", "types", priority=first)
     plugin.add_autogenerate_comparator(leave_to_compare, "column", "server_default", priority=first)
+    plugin.add_autogenerate_comparator(read, "autogenerate", "groundwork.sides", priority=first)
     plugin.add_autogenerate_comparator(compare, "autogenerate", "groundwork.tables")
     plugin.add_autogenerate_comparator(put_in_order, "autogenerate", "groundwork.order", priority=DispatchPriority.LAST)
 

@@ -19,6 +19,7 @@ from sqlalchemy import (
     MetaData,
     Numeric,
     Sequence,
+    SmallInteger,
     String,
     Table,
     Text,
@@ -296,6 +297,32 @@ CHANGES = {
         table(N, index("ix_n", "n", postgresql_using="hash")), table(N, index("ix_n", "n")), FILLED, BOTH
     ),
     "index's order": Change(table(N, index("ix_n", "n")), table(N, index("ix_n", text("n DESC"))), FILLED, BOTH),
+    "identity's steps": Change(
+        table(column("n", Integer, Identity)),
+        table(column("n", Integer, lambda: Identity(increment=5, cycle=True))),
+        kept=BOTH,
+    ),
+    "identity that becomes the only source": Change(
+        table(column("n", Integer, lambda: Identity(maxvalue=9))),
+        table(column("n", Integer, lambda: Identity(always=True, minvalue=-5, start=-5))),
+        kept=BOTH,
+    ),
+    "identity of another type": Change(
+        table(column("n", Integer, Identity)),
+        table(column("n", SmallInteger, lambda: Identity(increment=2))),
+        kept=BOTH,
+    ),
+    "identity of what could be NULL": Change(
+        table(column("n", Integer, server_default="7")),
+        table(column("n", BigInteger, lambda: Identity(increment=-1))),
+        FILLED,
+        BOTH,
+    ),
+    "identity no longer": Change(
+        table(column("n", Integer, Identity)),
+        table(column("n", Text, server_default="a")),
+        kept=BOTH,
+    ),
     "identity": Change(
         table(column("n", Integer, nullable=False)),
         table(column("n", Integer, lambda: Identity(always=True))),
