@@ -8,10 +8,11 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
-from sqlalchemy import CheckConstraint, ForeignKeyConstraint, PrimaryKeyConstraint, Table, UniqueConstraint
+from sqlalchemy import ForeignKeyConstraint, PrimaryKeyConstraint, Table, UniqueConstraint
 from sqlalchemy.schema import CreateIndex
 from sqlalchemy.sql.compiler import DDLCompiler
 
+from schema.autogenerate.declared import written_name
 from schema.autogenerate.objects import Column, Constraint, Contents, Index, Key
 
 _KEYS = (ForeignKeyConstraint, PrimaryKeyConstraint, UniqueConstraint)
@@ -26,7 +27,7 @@ def alike(actual: Contents, wanted: Contents, tables: Iterable[Table], compiler:
     """Return the names of the tables that are what they are declared to be.
 
     `wanted` holds the declared columns and expressions in the server's words (`schema.autogenerate.declared`). A table
-    that has what there are no words for here, as an exclusion constraint, is never among them.
+    that has what there are no words for here, as a constraint without a name, is never among them.
     """
     columns, declared_columns = _by_table(actual), _by_table(wanted)
     said = _said(actual, compiler)
@@ -58,7 +59,7 @@ def _said(contents: Contents, compiler: DDLCompiler) -> dict[str, set[Words]]:
     found: dict[str, set[Words]] = defaultdict(set)
     quote = compiler.preparer.quote
     for key, one in contents.objects.items():
-        if isinstance(one, Constraint) and one.kind in "pfu":
+        if isinstance(one, Constraint) and one.plain:
             found[one.table].add(_plain(f"CONSTRAINT {quote(one.name)} {one.definition}"))
         elif isinstance(one, Index) and one.plain:
             found[one.table].add(_plain(one.definition))
@@ -73,10 +74,10 @@ def _declared(table: Table, wanted: Contents, compiler: DDLCompiler) -> Iterator
         if isinstance(constraint, _KEYS):
             if constraint.columns or not isinstance(constraint, PrimaryKeyConstraint):
                 yield _plain(compiler.process(constraint))
-        elif not isinstance(constraint, CheckConstraint) or constraint.name is None:
+        elif ("constraint", table.name, written_name(constraint, compiler)) not in wanted.objects:
             yield ""
     for index in table.indexes:
-        if ("index", table.name, str(index.name)) not in wanted.objects:
+        if ("index", table.name, written_name(index, compiler)) not in wanted.objects:
             yield _plain(str(CreateIndex(index).compile(dialect=compiler.dialect)))
 
 

@@ -25,18 +25,21 @@ _TABLES = """
 # The default of a column that owns the sequence is part of its type: serial (PostgreSQL manual, 8.1.4).
 _COLUMNS = """
     SELECT relname, attname, format_type(atttypid, atttypmod),
-           CASE WHEN attgenerated = '' AND NOT EXISTS (
-               SELECT FROM pg_depend o JOIN pg_depend u ON u.refobjid = o.objid AND u.refclassid = o.classid
-               WHERE o.deptype = 'a' AND o.classid = 'pg_class'::regclass AND o.refobjid = attrelid
-                 AND o.refobjsubid = attnum AND u.classid = 'pg_attrdef'::regclass AND u.objid = d.oid
-           ) THEN pg_get_expr(adbin, adrelid) END,
+           CASE WHEN attgenerated = '' AND serial.name IS NULL THEN pg_get_expr(adbin, adrelid) END,
            CASE WHEN attgenerated <> '' THEN pg_get_expr(adbin, adrelid) END,
            CASE WHEN attcollation <> typcollation THEN collname END,
-           CASE WHEN attidentity = '' THEN '' ELSE (<identity>) END, NOT attnotnull, col_description(attrelid, attnum)
+           CASE WHEN attidentity = '' THEN '' ELSE (<identity>) END, NOT attnotnull, col_description(attrelid, attnum),
+           coalesce(serial.name, '')
     FROM pg_attribute JOIN pg_class c ON c.oid = attrelid JOIN pg_type t ON t.oid = atttypid
     LEFT JOIN pg_attrdef d ON adrelid = attrelid AND adnum = attnum
     LEFT JOIN pg_collation l ON l.oid = attcollation
-    WHERE relkind IN ('r', 'p') AND relnamespace = to_regnamespace(:schema) AND attnum > 0 AND NOT attisdropped
+    LEFT JOIN (
+        SELECT e.oid, s.relname AS name FROM pg_depend o JOIN pg_class s ON s.oid = o.objid AND s.relkind = 'S'
+        JOIN pg_depend u ON u.refobjid = o.objid AND u.refclassid = o.classid AND u.classid = 'pg_attrdef'::regclass
+        JOIN pg_attrdef e ON e.oid = u.objid AND e.adrelid = o.refobjid AND e.adnum = o.refobjsubid
+        WHERE o.deptype = 'a' AND o.classid = 'pg_class'::regclass
+    ) AS serial ON serial.oid = d.oid
+    WHERE c.relkind IN ('r', 'p') AND relnamespace = to_regnamespace(:schema) AND attnum > 0 AND NOT attisdropped
     ORDER BY attrelid, attnum
 """
 # Limits that come with the type change with it, so they are none.
@@ -64,7 +67,8 @@ _CONSTRAINTS = """
     WHERE relnamespace = to_regnamespace(:schema) AND contype IN ('c', 'u', 'p', 'f', 'x') ORDER BY o.oid
 """
 _INDEXES = """
-    SELECT c.relname, i.relname, pg_get_indexdef(i.oid, 0, true),
+    SELECT c.relname, i.relname,
+           CASE i.relkind WHEN 'I' THEN replace(<definition>, ' ON ONLY ', ' ON ') ELSE <definition> END,
            indpred IS NULL AND indexprs IS NULL AND amname = 'btree' AND indnatts = indnkeyatts AND i.reloptions IS NULL
            AND NOT indnullsnotdistinct AND indoption::text !~ '[1-9]'
            AND NOT EXISTS (SELECT FROM unnest(indclass) k JOIN pg_opclass p ON p.oid = k WHERE NOT opcdefault)
@@ -73,6 +77,8 @@ _INDEXES = """
     WHERE i.relnamespace = to_regnamespace(:schema) AND c.relkind IN ('r', 'p')
       AND NOT EXISTS (SELECT FROM pg_constraint WHERE conindid = i.oid AND contype IN ('p', 'u', 'x')) ORDER BY i.oid
 """
+# An index of a partitioned table is made for its partitions too, and written as if it were not.
+_INDEXES = _INDEXES.replace("<definition>", "pg_get_indexdef(i.oid, 0, true)")
 _VIEWS = """
     SELECT relname, pg_get_viewdef(c.oid, true), relkind = 'm', coalesce(reloptions, '{}'), <rights>
     FROM pg_class c WHERE relkind IN ('v', 'm') AND relnamespace = to_regnamespace(:schema) AND <own> ORDER BY c.oid

@@ -121,6 +121,8 @@ def _retyped(place: Place, former: Column, wanted: Column, using: str) -> tuple[
     return (
         *((f"{_alter(table, column)} DROP DEFAULT",) if former.default is not None else ()),
         f"{_alter(table, column)} TYPE {wanted.declaration}{converted}",
+        # A sequence keeps its type, and with it its end (PostgreSQL manual, ALTER SEQUENCE).
+        *((f"ALTER SEQUENCE {quoted(former.serial)} AS {wanted.type}",) if former.serial else ()),
         *(_set_default(place, wanted) if wanted.default is not None else ()),
     )
 

@@ -6,15 +6,19 @@ from dataclasses import replace
 from alembic.operations.ops import (
     AddColumnOp,
     AlterColumnOp,
+    CreateCheckConstraintOp,
     CreateIndexOp,
     CreateTableOp,
+    CreateUniqueConstraintOp,
     DropColumnOp,
     DropConstraintOp,
     DropIndexOp,
+    DropTableOp,
     MigrateOperation,
     ModifyTableOps,
 )
 from sqlalchemy import Connection, Table
+from sqlalchemy.sql.compiler import DDLCompiler
 
 from schema.autogenerate.casts import conversion, refuse_conversion
 from schema.autogenerate.catalog import read_dependents, read_forced_ends
@@ -29,7 +33,8 @@ from schema.autogenerate.changes import (
     replaced_enum,
     type_change,
 )
-from schema.autogenerate.objects import Column, Constraint, Contents, Generated, Key, Object, literal
+from schema.autogenerate.declared import written_name
+from schema.autogenerate.objects import Column, Constraint, Contents, Generated, Key, Object, View, literal
 from schema.autogenerate.objects import Sequence as SequenceObject
 from schema.autogenerate.order import apart, drops_in_order, in_order, is_added_column, is_drop, is_dropped_foreign_key
 from schema.rls.ops import CommittedSql, LiteralSql
@@ -44,8 +49,9 @@ class Comparison:
     way of a change goes and comes back as it was. A downgrade is the mirror image.
     """
 
-    def __init__(self, connection: Connection, actual: Contents, wanted: Contents) -> None:
+    def __init__(self, connection: Connection, actual: Contents, wanted: Contents, compiler: DDLCompiler) -> None:
         self._connection = connection
+        self._compiler = compiler
         self._actual = actual
         self._wanted = wanted
         self._gone: dict[Key, Object] = {}
@@ -74,7 +80,7 @@ class Comparison:
             *(self._removed(one) for one in gone),
             *generated,
             *released,
-            *drops_in_order(dropped),
+            *self._with_what_comes_back(drops_in_order(dropped)),
             *middle,
             *added,
             *readded,
@@ -85,17 +91,23 @@ class Comparison:
         ]
 
     def _collect_changed(self) -> None:
-        """Note the objects that are changed, and the views that come or go; the rest of those is Alembic's."""
+        """Note what is changed, and views and exclusions that come or go; the rest of what does is Alembic's."""
         for kind in ("constraint", "index", "view"):
             actual, wanted = self._actual.of(kind), self._wanted.of(kind)
             for key in {**actual, **wanted}:
                 former, now = actual.get(key), wanted.get(key)
-                both = former is not None and now is not None
-                if former != now and (both or kind == "view"):
+                if former != now and ((former and now) or self._is_ours(former or now)):
                     self._replace(key, former, now)
         changed = [name for kind, _, name in self._gone if kind == "view"]
         if changed:
             self._step_aside(views=changed, all_of_them=False)
+
+    def _is_ours(self, one: Object | None) -> bool:
+        """Say whether an object comes and goes here; with a table, what Alembic knows of it does."""
+        if isinstance(one, Constraint):
+            stays = one.table in self._actual.tables and one.table in self._wanted.tables
+            return one.kind in {"u", "x"} and not one.plain and stays
+        return isinstance(one, View)
 
     def _replace(self, key: Key, former: Object | None, now: Object | None) -> None:
         if former is not None:
@@ -159,6 +171,16 @@ class Comparison:
             return LiteralSql(one.drop(), one.create())
         note = f"{one.table}.{one.name} makes way for a change of what it is generated from, and is computed anew."
         return LiteralSql(one.drop(), one.create(), note=note)
+
+    def _with_what_comes_back(self, operations: Iterable[MigrateOperation]) -> Iterator[MigrateOperation]:
+        """Let a downgrade make constraints of a dropped table of which Alembic reads a part, or nothing."""
+        for operation in operations:
+            if isinstance(operation, DropTableOp):
+                found = (one for one in self._actual.of("constraint").values() if isinstance(one, Constraint))
+                for one in found:
+                    if one.table == operation.table_name and one.kind in {"u", "x"} and not one.plain:
+                        yield LiteralSql((), (*(one.drop() if one.kind == "u" else ()), *one.create()))
+            yield operation
 
     def _new(self) -> Iterator[LiteralSql]:
         actual, wanted = self._actual.of("sequence"), self._wanted.of("sequence")
@@ -275,9 +297,8 @@ class Comparison:
             raise refuse_conversion(place, found.type, wanted.type)
         back = conversion(self._connection, place[1], wanted.type, found.type, enums)
         # Every type can be written as text and read from it (PostgreSQL manual, CREATE CAST: I/O conversion casts).
-        changed = type_change(
-            place, found, wanted, using, f"{quoted(place[1])}::text::{found.type}" if back is None else back
-        )
+        back = f"{quoted(place[1])}::text::{found.type}" if back is None else back
+        changed = type_change(place, found, replace(wanted, serial=found.serial), using, back)
         forced = self._tenants.intersection(read_forced_ends(self._connection, *place))
         upgrade, downgrade = (with_force_lifted(one, forced) for one in (changed.upgrade, changed.downgrade))
         return replace(changed, upgrade=upgrade, downgrade=downgrade)
@@ -311,18 +332,27 @@ class Comparison:
         """Say whether an object is changed here, or a column goes here; what Alembic drops does not come back."""
         if isinstance(operation, AlterColumnOp | DropColumnOp):
             return (operation.table_name, operation.column_name) in self._remade
-        if isinstance(operation, CreateIndexOp | DropIndexOp):
-            key = ("index", str(operation.table_name), str(operation.index_name))
-            if key in self._actual.objects and key in self._wanted.objects:
-                return True
-        elif isinstance(operation, DropConstraintOp):
-            key = ("constraint", str(operation.table_name), str(operation.constraint_name))
-        else:
-            return False
+        key = self._key(operation)
+        former, now = self._actual.objects.get(key), self._wanted.objects.get(key)
+        if (former and now) or self._is_ours(former or now):
+            return True
         if key in self._gone and isinstance(operation, DropIndexOp | DropConstraintOp):
             self._made.pop(key, None)
             return True
         return False
+
+    def _key(self, operation: MigrateOperation) -> Key:
+        """Return the object that comes or goes, by the name that the server has; an empty key for anything else."""
+        match operation:
+            case CreateIndexOp() | DropIndexOp():
+                return "index", str(operation.table_name), str(operation.index_name)
+            case DropConstraintOp():
+                return "constraint", str(operation.table_name), str(operation.constraint_name)
+            case CreateCheckConstraintOp() | CreateUniqueConstraintOp():
+                name = written_name(operation.to_constraint(), self._compiler)
+                return "constraint", str(operation.table_name), str(name)
+            case _:
+                return "", "", ""
 
 
 def _written(enum: str) -> set[str]:

@@ -5,12 +5,24 @@ the catalogue by the questions that read what is there: the two are equal where 
 only in type and default, so each such pair is made once; a table is made where an expression names its columns.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
-from sqlalchemy import CheckConstraint, ClauseElement, Connection, Dialect, Enum, MetaData, Table
+from sqlalchemy import (
+    CheckConstraint,
+    ClauseElement,
+    Connection,
+    Dialect,
+    Enum,
+    ForeignKeyConstraint,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    UniqueConstraint,
+)
 from sqlalchemy import Column as DeclaredColumn
+from sqlalchemy import Constraint as DeclaredConstraint
 from sqlalchemy import Index as DeclaredIndex
 from sqlalchemy.schema import CreateIndex, CreateSequence, ExecutableDDLElement
 from sqlalchemy.sql.compiler import DDLCompiler
@@ -45,9 +57,9 @@ def declared_enums(tables: Iterable[Table]) -> dict[str, tuple[str, ...]]:
     return {str(found.name): tuple(found.enums) for found in types if found is not None}
 
 
-def as_written(connection: Connection, metadata: MetaData, actual: Contents) -> Contents:
+def as_written(connection: Connection, metadata: MetaData, actual: Contents, compiler: DDLCompiler) -> Contents:
     """Return what the models declare in schema public, in the words of the catalogue; `actual` is what is there."""
-    declared = _Declared.of(metadata, connection.dialect)
+    declared = _Declared.of(metadata, compiler)
     with throw_away_schema(connection):
         run_script(connection, list(declared.script(actual)))
         made = read_contents(connection, PROBE)
@@ -60,7 +72,7 @@ class _Declared:
     """The declared tables, views, sequences and enum types, and how they are written in DDL."""
 
     metadata: MetaData
-    dialect: Dialect
+    compiler: DDLCompiler
     tables: Sequence[Table]
     views: Mapping[str, str]
     pairs: Mapping[Pair, tuple[str, str]]
@@ -70,10 +82,9 @@ class _Declared:
     enums: Mapping[str, tuple[str, ...]]
 
     @classmethod
-    def of(cls, metadata: MetaData, dialect: Dialect) -> "_Declared":
+    def of(cls, metadata: MetaData, compiler: DDLCompiler) -> "_Declared":
         every = [table for table in metadata.tables.values() if table.schema is None]
         tables = [table for table in every if not table.is_view]
-        compiler = ddl_compiler(dialect)
         # Named after the first column that has it, whom the server then names where it refuses a default.
         pair_of = {(table.name, c.name): _pair(c, compiler) for table in tables for c in table.columns}
         pairs: dict[Pair, str] = {}
@@ -83,28 +94,33 @@ class _Declared:
             pair: (_PAIRS.format(n // _WIDTH), name if len(name.encode()) < _NAME else f"c{n}")
             for n, (pair, name) in enumerate(pairs.items())
         }
-        return cls(metadata, dialect, tables, dict(_views(every, dialect)), places, pair_of, declared_enums(tables))
+        views = dict(_views(every, compiler.dialect))
+        return cls(metadata, compiler, tables, views, places, pair_of, declared_enums(tables))
 
     def script(self, actual: Contents) -> Iterator[str]:
         """Yield the statements that make all that is to be read."""
         yield from (function.create for function in FUNCTIONS)
         # The one place where SQLAlchemy keeps the sequences that are declared.
         for sequence in self.metadata._sequences.values():  # noqa: SLF001 - see above
-            yield str(CreateSequence(sequence).compile(dialect=self.dialect))
+            yield str(CreateSequence(sequence).compile(dialect=self.compiler.dialect))
         for name, labels in self.enums.items():
             yield create_enum(name, labels)
         yield from (f"CREATE TABLE {name} ()" for name in dict.fromkeys(name for name, _ in self.pairs.values()))
         for (kind, value), (name, column) in self.pairs.items():
             yield f"ALTER TABLE {name} ADD {quoted(column)} {kind}{value}"
         views = "\n".join(self.views.values())
-        special = {key for key, found in actual.of("index").items() if isinstance(found, Index) and not found.plain}
+        # Where columns in their order say all of it, here and there, Alembic compares it.
+        special = {
+            key for key, found in actual.objects.items() if isinstance(found, Index | Constraint) and not found.plain
+        }
         for table in self.tables:
-            # Where columns in their order say all of an index, here and there, Alembic compares it.
-            indexes = [i for i in table.indexes if ("index", table.name, str(i.name)) in special or not _is_plain(i)]
-            if table.name in views or indexes:
-                yield from self._whole(table, indexes)
-            elif _has_expressions(table):
-                yield self._without_storage(table)
+            constraints = [one for one in table.constraints if self._is_to_be_made(one, table, special)]
+            indexes = [one for one in table.indexes if self._is_to_be_made(one, table, special)]
+            parts = self._parts(table, constraints)
+            if table.name in views or indexes or not all(isinstance(one, CheckConstraint) for one in constraints):
+                yield from self._whole(table, parts, indexes)
+            elif constraints or any(column.computed is not None for column in table.columns):
+                yield self._without_storage(table, parts)
         yield from self.views.values()
 
     def columns(self, made: Contents) -> Iterator[tuple[tuple[str, str], Column]]:
@@ -123,28 +139,46 @@ class _Declared:
                     ),
                 )
 
-    def _whole(self, table: Table, indexes: Iterable[DeclaredIndex]) -> Iterator[str]:
-        """Yield what makes a table with its key, which a view that groups by it depends on, and with these indexes."""
-        key = ddl_compiler(self.dialect).process(table.primary_key)
-        yield f"CREATE TABLE {quoted(table.name)} ({', '.join([*self._expressions(table), *filter(None, [key])])})"
-        for index in sorted(indexes, key=lambda one: str(one.name)):
-            yield str(CreateIndex(index).compile(dialect=self.dialect))
+    def _is_to_be_made(self, one: DeclaredConstraint | DeclaredIndex, table: Table, special: Collection[Key]) -> bool:
+        name = written_name(one, self.compiler)
+        if name is None or isinstance(one, PrimaryKeyConstraint | ForeignKeyConstraint):
+            return False
+        kind = "index" if isinstance(one, DeclaredIndex) else "constraint"
+        return (kind, table.name, name) in special or not _is_plain(one)
 
-    def _without_storage(self, table: Table) -> str:
+    def _whole(self, table: Table, parts: Iterable[str], indexes: Iterable[DeclaredIndex]) -> Iterator[str]:
+        """Yield what makes a table with its key, which a view that groups by it depends on, and with these indexes."""
+        key = self.compiler.process(table.primary_key)
+        yield f"CREATE TABLE {quoted(table.name)} ({', '.join([*parts, *filter(None, [key])])})"
+        for index in sorted(indexes, key=lambda one: str(one.name)):
+            yield str(CreateIndex(index).compile(dialect=self.compiler.dialect))
+
+    def _without_storage(self, table: Table, parts: Iterable[str]) -> str:
         """Return what makes a table that has no files, for it is partitioned: it takes a sixth of the time."""
-        made = f"CREATE TABLE {quoted(table.name)} ({', '.join(self._expressions(table))})"
+        made = f"CREATE TABLE {quoted(table.name)} ({', '.join(parts)})"
         plain = next((quoted(column.name) for column in table.columns if column.computed is None), None)
         # A key may be of any type and none that is generated (PostgreSQL manual, CREATE TABLE: PARTITION BY).
         return made if plain is None else f"{made} PARTITION BY LIST (({plain} IS NULL))"
 
-    def _expressions(self, table: Table) -> list[str]:
-        compiler = ddl_compiler(self.dialect)
-        columns = [_column(column, compiler) for column in table.columns]
-        return [*columns, *(compiler.process(one) for one in table.constraints if _is_named_check(one))]
+    def _parts(self, table: Table, constraints: Iterable[DeclaredConstraint]) -> list[str]:
+        columns = [_column(column, self.compiler) for column in table.columns]
+        return [*columns, *map(self.compiler.process, constraints)]
 
 
-def ddl_compiler(dialect: Dialect) -> DDLCompiler:
-    """Return what writes parts of statements."""
+def written_name(one: DeclaredConstraint | DeclaredIndex, compiler: DDLCompiler) -> str | None:
+    """Return the name that the server is given: a long one is cut, an unnamed one is left to the server."""
+    name: str | None = compiler.preparer.format_constraint(one, _alembic_quote=False)  # as Alembic asks for it
+    return name
+
+
+def ddl_compiler(connection: Connection) -> DDLCompiler:
+    """Return what writes DDL, and parts of it, as it is to stand in a file.
+
+    A driver that marks parameters with % is given every other % twice, and takes only one of them where a statement has
+    parameters, which none of these has.
+    """
+    dialect = type(connection.dialect)(paramstyle="named")  # type: ignore[call-arg]  # every dialect has a style (manual)
+    dialect.initialize(connection)
     compiler: DDLCompiler = dialect.ddl_compiler(dialect, cast(ExecutableDDLElement, None))  # of parts, not a statement
     return compiler
 
@@ -169,19 +203,15 @@ def _views(tables: Iterable[Table], dialect: Dialect) -> Iterator[tuple[str, str
             yield table.name, str(made.compile(dialect=dialect))
 
 
-def _has_expressions(table: Table) -> bool:
-    return any(column.computed is not None for column in table.columns) or any(map(_is_named_check, table.constraints))
-
-
-def _is_named_check(constraint: object) -> bool:
-    return isinstance(constraint, CheckConstraint) and constraint.name is not None
-
-
-def _is_plain(index: DeclaredIndex) -> bool:
-    expressions = all(isinstance(one, DeclaredColumn) for one in index.expressions)
+def _is_plain(one: DeclaredConstraint | DeclaredIndex) -> bool:
+    """Say whether columns in their order say all of an index or a constraint."""
     # An expression that is set has no truth value of its own.
-    given = {name for name, value in index.dialect_kwargs.items() if isinstance(value, ClauseElement) or value}
-    return expressions and given <= _PLAIN_KEYWORDS
+    given = {name for name, value in one.dialect_kwargs.items() if isinstance(value, ClauseElement) or value}
+    if not given <= _PLAIN_KEYWORDS:
+        return False
+    if isinstance(one, DeclaredIndex):
+        return all(isinstance(expression, DeclaredColumn) for expression in one.expressions)
+    return isinstance(one, UniqueConstraint) and not (one.deferrable or one.initially)
 
 
 def _objects(made: Contents) -> Iterator[tuple[Key, Object]]:

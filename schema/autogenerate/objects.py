@@ -1,5 +1,6 @@
 """What a schema holds beside its tables' rows, and the literal DDL of each object. Pure text; standard library only."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -10,6 +11,7 @@ from schema.rls.policy import Policy, Trigger, quoted, with_force_lifted
 Key = tuple[str, str, str]
 """An object's kind, the table it belongs to (empty where it belongs to none) and its name."""
 
+_UNIQUE = re.compile(r"UNIQUE (?:NULLS NOT DISTINCT )?\([^()]*\)")
 # What a sequence's options are unless somebody says otherwise (PostgreSQL manual, CREATE SEQUENCE).
 _USUAL = {"START WITH 1", "INCREMENT BY 1", "NO MINVALUE", "NO MAXVALUE", "CACHE 1", "NO CYCLE"}
 
@@ -23,7 +25,8 @@ def literal(text: str) -> str:
 class Column:
     """A column, its type and expressions as PostgreSQL writes them.
 
-    `identity` is empty, or ALWAYS or BY DEFAULT and the sequence's options, parted by commas.
+    `identity` is empty, or ALWAYS or BY DEFAULT and the sequence's options, parted by commas; `serial` is the sequence
+    that the column owns and takes its default from, where there is one.
     """
 
     type: str
@@ -33,6 +36,7 @@ class Column:
     identity: str = ""
     nullable: bool = field(default=True, compare=False)
     comment: str | None = field(default=None, compare=False)
+    serial: str = field(default="", compare=False)
 
     @property
     def declaration(self) -> str:
@@ -96,6 +100,11 @@ class Constraint:
     def key(self) -> Key:
         """The object's name in its schema."""
         return ("constraint", self.table, self.name)
+
+    @property
+    def plain(self) -> bool:
+        """Whether what Alembic compares says all of it: the columns of a key, and where a foreign key leads."""
+        return self.kind in {"p", "f"} or (self.kind == "u" and _UNIQUE.fullmatch(self.definition) is not None)
 
     def create(self) -> tuple[str, ...]:
         """Return the statements that make the object."""

@@ -11,6 +11,8 @@ from alembic.operations.ops import (
     MigrateOperation,
     ModifyTableOps,
 )
+from sqlalchemy import ForeignKeyConstraint, MetaData
+from sqlalchemy.schema import sort_tables_and_constraints
 
 from schema.autogenerate.objects import Contents, Key, Object
 
@@ -35,27 +37,25 @@ def apart(
 def drops_in_order(operations: Iterable[MigrateOperation]) -> list[MigrateOperation]:
     """Return what goes: parts of tables first, then tables, each before those that it references.
 
-    Alembic takes dropped tables from a set, in an order that is another in every process.
+    Of tables that reference each other, the foreign keys go first. Alembic takes dropped tables from a set, in an
+    order that is another in every process.
     """
     every = list(operations)
-    tables = {one.table_name: one for one in every if isinstance(one, DropTableOp)}
     parts = sorted((one for one in every if isinstance(one, ModifyTableOps)), key=lambda one: one.table_name)
-    ordered: dict[str, DropTableOp] = {}
+    together = MetaData()
+    dropped = sorted((one for one in every if isinstance(one, DropTableOp)), key=lambda one: one.table_name)
+    tables = [one.to_table().to_metadata(together) for one in dropped]
 
-    def put(name: str, above: frozenset[str]) -> None:
-        if name in tables and name not in ordered and name not in above:
-            for other in sorted(_referenced(tables[name])):
-                put(other, above | {name})
-            ordered[name] = tables[name]
+    def leads_out(key: ForeignKeyConstraint) -> bool | None:
+        """Say whether a foreign key is not to be looked at; None where that is open (SQLAlchemy's `filter_fn`)."""
+        return all(one.target_fullname.rpartition(".")[0] not in together.tables for one in key.elements) or None
 
-    for name in sorted(tables):
-        put(name, frozenset())
-    return [*parts, *reversed(ordered.values())]
-
-
-def _referenced(dropped: DropTableOp) -> set[str]:
-    keys = dropped.to_table().foreign_key_constraints
-    return {element.target_fullname.rpartition(".")[0] for key in keys for element in key.elements}
+    *ordered, (_, left) = sort_tables_and_constraints(tables, leads_out)  # type: ignore[no-untyped-call]  # its gap
+    keys = sorted((key for key in left if not leads_out(key)), key=lambda one: str(one.name))
+    gone = [ModifyTableOps(key.table.name, [DropConstraintOp.from_constraint(key)]) for key in keys]
+    for key in keys:
+        key.table.constraints.remove(key)
+    return [*parts, *gone, *(DropTableOp.from_table(table) for table, _ in reversed(ordered) if table is not None)]
 
 
 def is_dropped_foreign_key(operation: MigrateOperation) -> bool:

@@ -5,6 +5,7 @@ Functions, policies and triggers are compared by `schema.rls.alembic_plugin`, wh
 """
 
 import sys
+import warnings
 from typing import Any, cast
 
 from alembic.autogenerate.api import AutogenContext
@@ -12,6 +13,7 @@ from alembic.operations.ops import MigrateOperation, UpgradeOps
 from alembic.runtime.plugins import Plugin
 from alembic.util import DispatchPriority, PriorityDispatchResult
 from sqlalchemy import Column, Connection, MetaData
+from sqlalchemy.exc import SAWarning
 
 from schema.autogenerate.comparison import Comparison
 from schema.autogenerate.primary_keys import read_primary_keys, refuse_changed
@@ -42,14 +44,21 @@ def read(context: AutogenContext, _upgrade_ops: UpgradeOps) -> PriorityDispatchR
     """Read both sides, and refuse what is never written."""
     connection, metadata = cast(Connection, context.connection), cast(MetaData, context.metadata)
     refuse_changed(read_primary_keys(connection), metadata.tables.values())
-    _sides(context).read(connection, metadata)
+    with warnings.catch_warnings():
+        # Of tables that reference each other, none comes first: their foreign keys are made and dropped apart.
+        warnings.filterwarnings("ignore", "Cannot correctly sort tables", SAWarning)
+        _ = context.sorted_tables  # once for all
+    sides = _sides(context)
+    sides.read(connection, metadata)
+    # What is written from now on is for a file, and not for the connection.
+    context.migration_context.impl.dialect = sides.compiler.dialect
     return PriorityDispatchResult.CONTINUE
 
 
 def compare(context: AutogenContext, upgrade_ops: UpgradeOps) -> PriorityDispatchResult:
     """Put what differs around Alembic's own operations, and take over those that it cannot do fully."""
     sides = _sides(context)
-    comparison = Comparison(cast(Connection, context.connection), sides.actual, sides.wanted)
+    comparison = Comparison(cast(Connection, context.connection), sides.actual, sides.wanted, sides.compiler)
     upgrade_ops.ops[:] = comparison.around(upgrade_ops.ops, context.table_key_to_table)
     return PriorityDispatchResult.CONTINUE
 

@@ -20,6 +20,7 @@ from alembic.operations.ops import (
 from alembic.runtime.plugins import Plugin
 from alembic.util import DispatchPriority, PriorityDispatchResult
 from sqlalchemy import Connection, Table
+from sqlalchemy.schema import sort_tables_and_constraints
 
 from schema.functions import FUNCTIONS
 from schema.rls.catalog import as_written, read_functions, read_tables, read_undeclared
@@ -102,8 +103,14 @@ def _added(found: Sequence[Difference]) -> Iterator[LiteralSql]:
 def _in_place(
     operations: Iterable[MigrateOperation], tables: dict[str, Table], actual: State, forced: Collection[str]
 ) -> Iterator[MigrateOperation]:
-    """Give tables that are made or dropped their isolation, and added foreign keys what they need."""
-    for operation in operations:
+    """Give tables that are made or dropped their isolation, and added foreign keys what they need.
+
+    Tables that reference each other get their foreign keys when all of them are there.
+    """
+    every = list(operations)
+    made = [tables[one.table_name] for one in every if isinstance(one, CreateTableOp)]
+    *_, (_, later) = sort_tables_and_constraints(made)  # type: ignore[no-untyped-call]  # SQLAlchemy's gap
+    for operation in every:
         if isinstance(operation, DropTableOp):
             # Dropping a table drops what isolates it; the downgrade makes both again.
             yield LiteralSql((), _standard(actual.get(operation.table_name, ()), operation.table_name))
@@ -113,9 +120,13 @@ def _in_place(
             yield operation
             continue
         table = tables[operation.table_name]
-        yield NewTable.of(table)
+        yield NewTable.of(table, later)
         if is_tenant_table(table):
             yield LiteralSql(create_all(isolation(), table.name), ())
+    for key in sorted(later, key=lambda one: str(one.name)):
+        create = CreateForeignKeyOp.from_constraint(key)
+        create.kw.pop("use_alter", None)
+        yield ModifyTableOps(key.table.name, [_with_force_lifted(create, forced)])
 
 
 def _standard(parts: Collection[Part], table: str) -> tuple[str, ...]:

@@ -1,6 +1,6 @@
 """Alembic operations for isolation; a migration carries them as literal statements."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from textwrap import wrap
 from typing import Any
 
@@ -8,7 +8,7 @@ from alembic.autogenerate import renderers
 from alembic.autogenerate.api import AutogenContext
 from alembic.autogenerate.render import render_op
 from alembic.operations.ops import CreateForeignKeyOp, CreateTableOp, DropTableOp, MigrateOperation
-from sqlalchemy import Table
+from sqlalchemy import ForeignKeyConstraint, Table
 from sqlalchemy.sql.compiler import BIND_PARAMS, BIND_PARAMS_ESC
 
 from schema.rls.policy import FORCED
@@ -49,10 +49,11 @@ class NewTable(CreateTableOp):
     """
 
     @classmethod
-    def of(cls, table: Table) -> CreateTableOp:
-        """Return what makes a table of the models."""
+    def of(cls, table: Table, later: Collection[ForeignKeyConstraint] = ()) -> CreateTableOp:
+        """Return what makes a table of the models, without the foreign keys that are made later."""
         made = cls.from_table(table)
         made.info = {}
+        made.columns = [one for one in made.columns if not (isinstance(one, ForeignKeyConstraint) and one in later)]
         return made
 
     def reverse(self) -> DropTableOp:

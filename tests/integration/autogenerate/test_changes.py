@@ -21,10 +21,12 @@ from tests.integration.autogenerate.changes import (
 )
 from tests.integration.autogenerate.enum_changes import ENUMS
 from tests.integration.autogenerate.generated_changes import GENERATED
+from tests.integration.autogenerate.key_changes import KEYS
+from tests.integration.autogenerate.numbered_changes import NUMBERED
 
 pytestmark = pytest.mark.one_backend
 
-EVERY = CHANGES | ENUMS | GENERATED
+EVERY = CHANGES | ENUMS | GENERATED | KEYS | NUMBERED
 
 
 @pytest.mark.parametrize("change", EVERY.values(), ids=EVERY)
