@@ -11,8 +11,7 @@ from alembic.operations.ops import (
     MigrateOperation,
     ModifyTableOps,
 )
-from sqlalchemy import ForeignKeyConstraint, MetaData
-from sqlalchemy.schema import sort_tables_and_constraints
+from sqlalchemy import ForeignKeyConstraint, Table
 
 from schema.autogenerate.objects import Contents, Key, Object
 
@@ -42,20 +41,27 @@ def drops_in_order(operations: Iterable[MigrateOperation]) -> list[MigrateOperat
     """
     every = list(operations)
     parts = sorted((one for one in every if isinstance(one, ModifyTableOps)), key=lambda one: one.table_name)
-    together = MetaData()
-    dropped = sorted((one for one in every if isinstance(one, DropTableOp)), key=lambda one: one.table_name)
-    tables = [one.to_table().to_metadata(together) for one in dropped]
+    tables = {one.table_name: one.to_table() for one in every if isinstance(one, DropTableOp)}
+    ordered: dict[str, Table] = {}
+    around: list[ForeignKeyConstraint] = []
 
-    def leads_out(key: ForeignKeyConstraint) -> bool | None:
-        """Say whether a foreign key is not to be looked at; None where that is open (SQLAlchemy's `filter_fn`)."""
-        return all(one.target_fullname.rpartition(".")[0] not in together.tables for one in key.elements) or None
+    def put(name: str, above: frozenset[str]) -> None:
+        if name in ordered:
+            return
+        for key in sorted(tables[name].foreign_key_constraints, key=lambda one: str(one.name)):
+            other = key.elements[0].target_fullname.rpartition(".")[0]
+            if other in above:
+                around.append(key)
+            elif other in tables and other != name:
+                put(other, above | {name})
+        ordered[name] = tables[name]
 
-    *ordered, (_, left) = sort_tables_and_constraints(tables, leads_out)  # type: ignore[no-untyped-call]  # its gap
-    keys = sorted((key for key in left if not leads_out(key)), key=lambda one: str(one.name))
-    gone = [ModifyTableOps(key.table.name, [DropConstraintOp.from_constraint(key)]) for key in keys]
-    for key in keys:
+    for name in sorted(tables):
+        put(name, frozenset())
+    gone = [ModifyTableOps(key.table.name, [DropConstraintOp.from_constraint(key)]) for key in around]
+    for key in around:
         key.table.constraints.remove(key)
-    return [*parts, *gone, *(DropTableOp.from_table(table) for table, _ in reversed(ordered) if table is not None)]
+    return [*parts, *gone, *map(DropTableOp.from_table, reversed(ordered.values()))]
 
 
 def is_dropped_foreign_key(operation: MigrateOperation) -> bool:

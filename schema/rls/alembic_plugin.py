@@ -19,8 +19,7 @@ from alembic.operations.ops import (
 )
 from alembic.runtime.plugins import Plugin
 from alembic.util import DispatchPriority, PriorityDispatchResult
-from sqlalchemy import Connection, Table
-from sqlalchemy.schema import sort_tables_and_constraints
+from sqlalchemy import Connection, ForeignKeyConstraint, Table
 
 from schema.functions import FUNCTIONS
 from schema.rls.catalog import as_written, read_functions, read_tables, read_undeclared
@@ -108,8 +107,7 @@ def _in_place(
     Tables that reference each other get their foreign keys when all of them are there.
     """
     every = list(operations)
-    made = [tables[one.table_name] for one in every if isinstance(one, CreateTableOp)]
-    *_, (_, later) = sort_tables_and_constraints(made)  # type: ignore[no-untyped-call]  # SQLAlchemy's gap
+    later = _made_later([tables[one.table_name] for one in every if isinstance(one, CreateTableOp)])
     for operation in every:
         if isinstance(operation, DropTableOp):
             # Dropping a table drops what isolates it; the downgrade makes both again.
@@ -123,10 +121,21 @@ def _in_place(
         yield NewTable.of(table, later)
         if is_tenant_table(table):
             yield LiteralSql(create_all(isolation(), table.name), ())
-    for key in sorted(later, key=lambda one: str(one.name)):
+    for key in later:
         create = CreateForeignKeyOp.from_constraint(key)
         create.kw.pop("use_alter", None)
         yield ModifyTableOps(key.table.name, [_with_force_lifted(create, forced)])
+
+
+def _made_later(tables: Sequence[Table]) -> list[ForeignKeyConstraint]:
+    """Return the foreign keys that lead to a table which is made behind their own, or that are to be altered in."""
+    behind = dict.fromkeys(tables)
+    later: list[ForeignKeyConstraint] = []
+    for table in tables:
+        del behind[table]
+        keys = sorted(table.foreign_key_constraints, key=lambda one: str(one.name))
+        later += [key for key in keys if key.use_alter or key.referred_table in behind]
+    return later
 
 
 def _standard(parts: Collection[Part], table: str) -> tuple[str, ...]:
