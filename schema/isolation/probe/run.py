@@ -103,6 +103,10 @@ class _Siege:
             for tenant in (None, self.intruder):
                 self._attack(tenant, self._on_others_rows(table))
         self._fill(self.intruder)
+        # Before the intruder tries the victim's keys: where a key is each tenant's own, that makes rows of its own, and
+        # then what points at the victim's row points at the intruder's as well.
+        for table in targets:
+            self._attack(self.intruder, self._pointing_at_others_rows(table))
         for table in targets:
             self._attack(self.intruder, self._beside_own_rows(table))
         after = self._state()
@@ -124,6 +128,11 @@ class _Siege:
         for key in self.catalogue.unique_keys:
             if key.table == table and not key.definition.startswith("EXCLUDE"):
                 yield from attacks.on_key(key, self.maker.compose(table, self.intruder), others, shape)
+
+    def _pointing_at_others_rows(self, table: str) -> Iterator[Attack]:
+        shape = self.maker.shapes[table]
+        if self.maker.made(table, self.intruder) is None:
+            return
         for foreign in self.catalogue.foreign_keys:
             theirs = self.maker.made(foreign.parent, self.victim)
             mine = self.maker.made(foreign.parent, self.intruder)

@@ -151,6 +151,25 @@ SOUND = {
         "tenant_id uuid, day date, mood mood NOT NULL, PRIMARY KEY (tenant_id, day),"
         " FOREIGN KEY (tenant_id, mood) REFERENCES moods",
     ),
+    "a table that comes before those that refer to it": protected(
+        "accounts", "tenant_id uuid, id uuid DEFAULT gen_random_uuid(), PRIMARY KEY (tenant_id, id)"
+    )
+    + protected(
+        "bills",
+        "tenant_id uuid, id uuid DEFAULT gen_random_uuid(), account uuid NOT NULL, PRIMARY KEY (tenant_id, id),"
+        " FOREIGN KEY (tenant_id, account) REFERENCES accounts",
+    ),
+    "tables that refer to each other": protected(
+        "persons", "tenant_id uuid, id int, team int, PRIMARY KEY (tenant_id, id)"
+    )
+    + protected(
+        "teams",
+        "tenant_id uuid, id int, lead int, PRIMARY KEY (tenant_id, id),"
+        " FOREIGN KEY (tenant_id, lead) REFERENCES persons",
+    )
+    + "ALTER TABLE persons NO FORCE ROW LEVEL SECURITY; ALTER TABLE teams NO FORCE ROW LEVEL SECURITY;"
+    "ALTER TABLE persons ADD FOREIGN KEY (tenant_id, team) REFERENCES teams;"
+    "ALTER TABLE persons FORCE ROW LEVEL SECURITY; ALTER TABLE teams FORCE ROW LEVEL SECURITY",
     "a list that all share": "CREATE TABLE currencies (code char(3) PRIMARY KEY CHECK (code ~ '^E.R$'));"
     "INSERT INTO currencies VALUES ('EUR');"
     + protected("prices", "tenant_id uuid PRIMARY KEY, currency char(3) NOT NULL REFERENCES currencies"),
