@@ -219,6 +219,7 @@ def bootstrap(_: Context, sql: bool = False, json: bool = False) -> None:
     check="Write nothing; exit 5 when there is something to write.",
     merge="Join branches of migrations by one that follows them all.",
     rebase="Put a branch of migrations behind the other: its first file, which nobody has applied.",
+    empty="Compare nothing: write a migration for you to fill, as for data or an extension.",
 )
 def generate(
     _: Context,
@@ -229,6 +230,7 @@ def generate(
     check: bool = False,
     merge: bool = False,
     rebase: str = "",
+    empty: bool = False,
 ) -> None:
     """Write a migration from the difference between models and migrations; needs no stack."""
     if merge or rebase:
@@ -243,6 +245,11 @@ def generate(
 
     ask = cli.asked if sys.stdin.isatty() else None
     request = Request(message, tuple(rename or ()), allow_drop=allow_drop, check=check, ask=ask)
+    if empty:
+        from schema.autogenerate import by_hand
+
+        print(by_hand.empty(CHECKOUT, request).relative_to(CHECKOUT))
+        return
     proof = Proof(CHECKOUT, state_directory(_project()) / "generated.json", title=message)
     path = None if request.plain and proof.holds() else _generated(request, proof)
     print(path.relative_to(CHECKOUT) if path else "nothing changed: the migrations make what the models declare")

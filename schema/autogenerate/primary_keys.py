@@ -56,9 +56,9 @@ def _message(table: Table, name: str, columns: tuple[str, ...]) -> str:
         words.append(f'op.create_primary_key("{made}", "{table.name}", [{listed}])')
     return (
         f"The primary key of {table.name} changes from {_told(columns)} to {_told(wanted)}, and generate does not "
-        "write that: the foreign keys that reference it have to go before it and come back. Write a migration by hand, "
-        f"with {' and '.join(words)} between them and with the columns that it needs, and generate the rest behind "
-        "it. Nothing was written."
+        "write that: the foreign keys that reference it have to go before it and come back. Fill a migration of "
+        f"`invoke generate --empty`, with {' and '.join(words)} between them and with the columns that it needs, and "
+        "generate the rest behind it. Nothing was written."
     )
 
 

@@ -36,9 +36,10 @@ def test_the_readmes_tables_become_isolated_tables(checkout: Checkout) -> None:
     ) == [(True, True, 2), (True, True, 3)]
     checkout.succeed("generate", "-m", "nothing")
     assert len(list((checkout.path / "migrations" / "versions").glob("*.py"))) == 2
-    (checkout.path / "migrations" / "versions" / "0003_index.py").write_text(
-        f'revision = "0003"\ndown_revision = "0002"\n{code("Indexes without standing in the way")}'
-    )
+    checkout.succeed("generate", "--empty", "-m", "index")
+    index_file = checkout.path / "migrations" / "versions" / "0003_index.py"
+    assert index_file.exists()
+    index_file.write_text(f'revision = "0003"\ndown_revision = "0002"\n{code("Indexes without standing in the way")}')
     checkout.succeed("migrate")
     index = "SELECT indisvalid FROM pg_index WHERE indexrelid = 'ix_invoices_number'::regclass"
     assert checkout.query(Role.OWNER, index) == [(True,)]

@@ -33,6 +33,8 @@ _FIXED = {
 }
 # What a CHECK that names no value asks for most often: a form, a sign, a length.
 _COMMON = ("a", "A", "abc", "ABC", "a-b", "a@example.com", "https://example.com", "+49301234567", "2000-01-01", "true")
+# Whatever a range is of, the last holds all of it.
+_RANGES = ("[1,2)", "[2000-01-01,2000-01-02)", "(,)")
 _NUMBER = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?")
 _HEADER = 4  # bytes of a varlena header, which the type modifier of a text type counts
 
@@ -93,6 +95,10 @@ def candidates(check: Check, column: Column) -> Iterator[str | None]:
             yield f"{near:g}"
         if column.kind in _TEXTS and 0 < number <= 1000:
             yield from ("a" * int(number), "A" * int(number), "1" * int(number))
+    if column.kind == "range":
+        yield from _RANGES
+    if column.kind == "multirange":
+        yield from (f"{{{one}}}" for one in _RANGES)
     yield from (*_COMMON, "0", "1", "-1", "{}")
     if (value := made_up(column)) is not None:
         yield value

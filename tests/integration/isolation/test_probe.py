@@ -203,6 +203,8 @@ COLUMNS = """
     n int NOT NULL CHECK (n > 5000 AND n < 5002), code char(2) NOT NULL, vat varchar(3) NOT NULL,
     country text NOT NULL CHECK (char_length(country) = 2), kind text NOT NULL CHECK (kind IN ('it''s', 'other')),
     rate percent NOT NULL, mail address NOT NULL, feeling mood NOT NULL CHECK (feeling <> 'good'),
+    booked tstzrange NOT NULL CHECK (upper(booked) > lower(booked)), ever daterange NOT NULL CHECK (upper_inf(ever)),
+    open int4multirange NOT NULL CHECK (NOT isempty(open)),
     tags text[] NOT NULL, moods mood[] NOT NULL,
     at timestamptz NOT NULL, day date NOT NULL, during tstzrange NOT NULL, often int4multirange NOT NULL,
     clock time NOT NULL, span interval NOT NULL, ok bool NOT NULL CHECK (ok), data jsonb NOT NULL,
