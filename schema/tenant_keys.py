@@ -1,4 +1,4 @@
-"""Which keys of a tenant table keep tenants apart; pure decisions on declared tables."""
+"""Which keys of a tenant table keep tenants apart and can be used; pure decisions on declared tables."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -29,6 +29,7 @@ def offences(table: Table, is_tenant_table: Callable[[Table], bool]) -> Iterator
         yield f"{table.name}.{TENANT} may be NULL, and such a row belongs to nobody. Leave the column to TenantMixin."
     if not leads_with_tenant(table.primary_key):
         yield f"{table.name}: the primary key does not lead with {TENANT}. Leave that column to TenantMixin."
+    yield from _counted(table)
     yield from _unique(table)
     constraints = sorted(table.foreign_key_constraints, key=lambda one: list(one.column_keys))
     yield from _twice(table, constraints)
@@ -45,6 +46,16 @@ def _twice(table: Table, constraints: list[ForeignKeyConstraint]) -> Iterator[st
         if times > 1:
             own = " TenantMixin has declared it: leave it to the mixin." if columns == TENANT else " Keep one of them."
             yield f"{table.name}: the foreign key on {columns} to {targets} is declared {times} times.{own}"
+
+
+def _counted(table: Table) -> Iterator[str]:
+    # An identity column counts without rights on its sequence (PostgreSQL manual, CREATE TABLE: GENERATED).
+    counted = table.autoincrement_column
+    if counted is not None and counted.server_default is None and counted.default is None:
+        yield (
+            f"{table.name}.{counted.name} would be counted by a sequence that the application may not use. Write "
+            "mapped_column(Identity(), primary_key=True)."
+        )
 
 
 def _unique(table: Table) -> Iterator[str]:

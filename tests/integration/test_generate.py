@@ -5,7 +5,7 @@ from typing import LiteralString
 from uuid import UUID, uuid4
 
 from psycopg.sql import SQL, Identifier
-from sqlalchemy import BigInteger, Boolean, Column, MetaData, Text, false, select
+from sqlalchemy import BigInteger, Boolean, Column, Identity, MetaData, Text, false, select
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from infra.settings import Role
@@ -91,6 +91,7 @@ def test_a_new_model_becomes_an_isolated_table(
         id: Mapped[UUID] = mapped_column(primary_key=True, server_default=new_id())
         user_id: Mapped[UUID | None]
         number: Mapped[str]
+        place: Mapped[int] = mapped_column(Identity())
 
     scratch.generate("Add invoices", declared)
     scratch.upgrade()
@@ -103,7 +104,7 @@ def test_a_new_model_becomes_an_isolated_table(
             session.add(Invoice(tenant_id=tenant, number="1"))
     for tenant in tenants:
         with tenant_session(engine, tenant) as session:
-            assert session.scalars(select(Invoice.tenant_id)).all() == [tenant]
+            assert [(one.tenant_id, one.place > 0) for one in session.scalars(select(Invoice))] == [(tenant, True)]
 
 
 def test_a_written_migration_stands_on_its_own(scratch: Scratch, declared: MetaData) -> None:

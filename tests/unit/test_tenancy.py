@@ -4,7 +4,17 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import ForeignKey, ForeignKeyConstraint, Index, Table, UniqueConstraint, Uuid, make_url
+from sqlalchemy import (
+    ForeignKey,
+    ForeignKeyConstraint,
+    Identity,
+    Index,
+    Integer,
+    Table,
+    UniqueConstraint,
+    Uuid,
+    make_url,
+)
 from sqlalchemy.orm import DeclarativeBase, Mapped, configure_mappers, mapped_column
 from sqlalchemy.schema import AddConstraint
 
@@ -199,3 +209,16 @@ def test_tables_are_refused_without_their_models(model: Model) -> None:
     with pytest.raises(TenancyError, match="tenant_unique"):
         refuse_unsafe([table])
     assert TenancyError.exit_code == 6
+
+
+def test_a_number_that_only_the_owner_could_count_is_refused(model: Model) -> None:
+    """A serial key asks for a right on its sequence that the application does not have, where an identity has none."""
+    with pytest.raises(
+        TenancyError, match=r"children\.id would be counted .* mapped_column\(Identity\(\), primary_key"
+    ):
+        model(id=mapped_column(Integer, primary_key=True, autoincrement=True))
+
+
+def test_an_identity_counts_for_everybody(model: Model) -> None:
+    """A number is a key as good as a UUID."""
+    assert model(id=mapped_column(Integer, Identity(), primary_key=True)).c.id.identity is not None
