@@ -1,13 +1,13 @@
 """Declared against actual contents of a schema, and the statements between them. Pure; standard library only."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from schema.autogenerate.objects import Column, literal
 from schema.rls.policy import quoted
 
 FORMER = "groundwork_former"
-"""The name of an enum type while it is being replaced."""
+"""The name of an enum type or a sequence while it is being replaced."""
 
 Place = tuple[str, str]
 """A table and a column of it."""
@@ -71,20 +71,59 @@ def default_change(place: Place, former: Column, wanted: Column) -> Statements:
 
 
 def identity_change(place: Place, former: Column, wanted: Column) -> Statements:
-    """Return what makes a column an identity column, another one, or one no longer."""
-    return Statements(_identified(place, former, wanted), _identified(place, wanted, former))
+    """Return what makes a column an identity column, another one, or one no longer; a serial one goes on counting."""
+    counted = former.identity or former.serial
+    note = (
+        "" if counted else f"{'.'.join(place)} counts from its start, whatever its rows hold: RESTART it beyond them."
+    )
+    return Statements(_identified(place, former, wanted), _identified(place, wanted, former), note)
 
 
 def _identified(place: Place, former: Column, wanted: Column) -> tuple[str, ...]:
     column = _alter(*place)
     # An identity column is never NULL, and Alembic leaves that to whoever compares identities.
     if not wanted.identity:
-        return (f"{column} DROP IDENTITY", *((f"{column} DROP NOT NULL",) if wanted.nullable else ()))
+        gone = (f"{column} DROP IDENTITY", *((f"{column} DROP NOT NULL",) if wanted.nullable else ()))
+        return _serial_again(place, wanted, gone) if wanted.serial else gone
     if not former.identity:
-        return (*((f"{column} SET NOT NULL",) if former.nullable else ()), f"{column} ADD {wanted.identity_clause}")
+        made = (*((f"{column} SET NOT NULL",) if former.nullable else ()), f"{column} ADD {wanted.identity_clause}")
+        return _serial_no_longer(place, former, made) if former.serial else made
     (was, *before), (when, *options) = former.identity.split(", "), wanted.identity.split(", ")
     changed = [*([f"GENERATED {when}"] if when != was else ()), *(one for one in options if one not in before)]
     return (f"{column} {' '.join(f'SET {one}' for one in changed)}",)
+
+
+def _serial_no_longer(place: Place, former: Column, made: Iterable[str]) -> tuple[str, ...]:
+    return (
+        f"{_alter(*place)} DROP DEFAULT",
+        f"ALTER SEQUENCE {quoted(former.serial)} OWNED BY NONE",
+        f"ALTER SEQUENCE {quoted(former.serial)} RENAME TO {FORMER}",
+        *made,
+        _counting_on(_own_sequence(place), f"'{FORMER}'"),
+        f"DROP SEQUENCE {FORMER}",
+    )
+
+
+def _serial_again(place: Place, wanted: Column, gone: Iterable[str]) -> tuple[str, ...]:
+    sequence, (table, column) = quoted(wanted.serial), place
+    return (
+        f"CREATE SEQUENCE {FORMER} AS {wanted.type}",
+        _counting_on(f"'{FORMER}'", _own_sequence(place)),
+        *gone,
+        f"ALTER SEQUENCE {FORMER} RENAME TO {sequence}",
+        f"ALTER SEQUENCE {sequence} OWNED BY {quoted(table)}.{quoted(column)}",
+        f"{_alter(*place)} SET DEFAULT nextval({literal(sequence)})",
+    )
+
+
+def _counting_on(sequence: str, former: str) -> str:
+    """Let a sequence go on where another is; one that gave out nothing has no last value."""
+    last = f"pg_sequence_last_value({former})"
+    return f"SELECT setval({sequence}, coalesce({last}, 1), {last} IS NOT NULL)"
+
+
+def _own_sequence(place: Place) -> str:
+    return f"pg_get_serial_sequence({literal(quoted(place[0]))}, {literal(place[1])})"
 
 
 def type_change(place: Place, former: Column, wanted: Column, using: str, back: str) -> Statements:

@@ -30,7 +30,7 @@ class Finding:
         return cls(rule, fault.object, fault.wrong, fault.fix)
 
     def __str__(self) -> str:
-        return f"{self.rule} {self.object}: {self.wrong}. Fix: {self.fix}"
+        return f"{self.rule} {self.object}: {self.wrong.rstrip('.')}. Fix: {self.fix}"
 
 
 Rule = Callable[[Catalogue], Iterable[Fault]]

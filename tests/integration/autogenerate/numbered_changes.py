@@ -5,8 +5,9 @@ from sqlalchemy import BigInteger, Column, Identity, Integer, SmallInteger, Tabl
 from tests.integration.autogenerate.changes import BOTH, FILLED, Change, Declare, column, several, table
 
 
-def _serial(kind: type[Integer]) -> Declare:
-    return lambda metadata: Table("s", metadata, Column("id", kind, primary_key=True))
+def serial(kind: type[Integer], *identity: Identity) -> Declare:
+    """Declare a table whose key is counted, by a sequence unless by an identity."""
+    return lambda metadata: Table("s", metadata, Column("id", kind, *identity, primary_key=True))
 
 
 NUMBERED = {
@@ -42,5 +43,8 @@ NUMBERED = {
         FILLED,
         BOTH,
     ),
-    "serial becomes bigserial": Change(several(table(), _serial(Integer)), several(table(), _serial(BigInteger))),
+    "serial becomes an identity": Change(
+        several(table(), serial(Integer)), several(table(), serial(Integer, Identity()))
+    ),
+    "serial becomes bigserial": Change(several(table(), serial(Integer)), several(table(), serial(BigInteger))),
 }

@@ -1,7 +1,7 @@
 """Every change of a model becomes a migration that makes it, keeps the rows and can be taken back."""
 
 import pytest
-from sqlalchemy import Computed, Integer, Sequence, Uuid
+from sqlalchemy import Computed, Identity, Integer, Sequence, Uuid
 from sqlalchemy.exc import DBAPIError
 
 from schema.errors import MigrationError
@@ -22,7 +22,7 @@ from tests.integration.autogenerate.changes import (
 from tests.integration.autogenerate.enum_changes import ENUMS
 from tests.integration.autogenerate.generated_changes import GENERATED
 from tests.integration.autogenerate.key_changes import KEYS
-from tests.integration.autogenerate.numbered_changes import NUMBERED
+from tests.integration.autogenerate.numbered_changes import NUMBERED, serial
 
 pytestmark = pytest.mark.one_backend
 
@@ -50,6 +50,18 @@ def test_a_change_is_seen_made_and_taken_back(change: Change, cases: Cases) -> N
     assert cases.shape == former
     assert cases.ask(change.kept) == rows
     assert cases.generate(before).is_empty
+
+
+def test_a_serial_that_becomes_an_identity_goes_on_counting(cases: Cases) -> None:
+    """No number is given twice, neither afterwards nor when it is taken back."""
+    cases.run(cases.generate(declared(serial(Integer))).upgrade)
+    cases.execute("INSERT INTO s DEFAULT VALUES", "INSERT INTO s DEFAULT VALUES")
+    written = cases.generate(declared(serial(Integer, Identity())))
+    cases.run(written.upgrade)
+    cases.execute("INSERT INTO s DEFAULT VALUES")
+    cases.run(written.downgrade)
+    cases.execute("INSERT INTO s DEFAULT VALUES")
+    assert [number for (number,) in cases.ask("SELECT id FROM s ORDER BY 1")] == [1, 2, 3, 4]
 
 
 def test_a_type_without_a_cast_is_named(cases: Cases) -> None:
