@@ -24,6 +24,7 @@ from infra.spec import Project, Service
 from schema.errors import SchemaError
 
 if TYPE_CHECKING:
+    from infra.export import Export
     from infra.readiness import Preparation
     from infra.urls import DatabaseUrl
     from schema.applying.changing import Manner
@@ -419,11 +420,13 @@ def tenants_delete(_: Context, tenant: str, yes: bool = False, export: str = "",
     if not yes:
         rows = ", ".join(f"{count} in {table}" for table, count in held.items())
         cli.confirm(f"Delete tenant {found.name!r} ({found.slug}, {found.tenant_id}) at {owner} with its rows: {rows}?")
-    if not no_export:
-        file = Path(export or f"{found.slug}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.sql")
-        dump_tenant(owner, found.tenant_id, list(held), file)
+    file = Path(export or f"{found.slug}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.sql")
+
+    def write(rows: "Export") -> None:
+        dump_tenant(owner, found.tenant_id, rows, file)
         print(f"wrote {file}")
-    gone = lifecycle.delete(owner, settings, found.tenant_id)
+
+    gone = lifecycle.delete(owner, settings, found.tenant_id, None if no_export else write)
     print(f"deleted tenant {found.slug}: {sum(gone.values())} rows in {sum(1 for n in gone.values() if n)} tables")
 
 

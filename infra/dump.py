@@ -8,20 +8,21 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import TextIO
 from uuid import UUID
 
 from infra.errors import EnvironmentFault, StackError
+from infra.export import Export
 from infra.spec import POSTGRES_MAJOR
 from infra.urls import DatabaseUrl
 
 _ROWS_AN_INSERT = 500
 
 
-def dump_tenant(owner: DatabaseUrl, tenant: UUID, tables: Sequence[str], file: Path) -> None:
-    """Write the tenant's rows of `tables` to `file` (mode 0600): whole, or not at all.
+def dump_tenant(owner: DatabaseUrl, tenant: UUID, export: Export, file: Path) -> None:
+    """Write rows of a tenant to `file` (mode 0600): whole, or not at all, and so they are restored.
 
     The rows are INSERTs, because COPY FROM is refused under row level security (PostgreSQL manual, COPY); the file sets
     the tenant's context itself.
@@ -34,15 +35,20 @@ def dump_tenant(owner: DatabaseUrl, tenant: UUID, tables: Sequence[str], file: P
         _program(),
         *("--dbname", str(owner)),
         *("--data-only", "--enable-row-security", "--rows-per-insert", str(_ROWS_AN_INSERT)),
-        *(f'--table=public."{table}"' for table in tables),
+        *(f"--table={_pattern(table)}" for table in export.tables),
+        *(f"--exclude-table-data={_pattern(sequence)}" for sequence in export.sequences),
+        *([f"--snapshot={export.snapshot}"] if export.snapshot else []),
     )
     environ = os.environ | {"PGPASSWORD": owner.password.reveal(), "PGOPTIONS": f"-c app.tenant_id={tenant}"}
     draft = file.with_name(f"{file.name}.{os.getpid()}.tmp")
     try:
         with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as stream:
-            stream.write(f"-- One tenant's rows. As the owner: psql -v ON_ERROR_STOP=1 -f FILE\n\n{_context(tenant)}\n")
+            stream.write("-- One tenant's rows. As the owner: psql -v ON_ERROR_STOP=1 -f FILE\n\n")
+            _write(stream, "BEGIN", f"SET app.tenant_id = '{tenant}'", *export.before)
             stream.flush()
             done = subprocess.run(command, env=environ, stdout=stream, stderr=subprocess.PIPE, text=True, check=False)
+            stream.seek(0, os.SEEK_END)
+            _write(stream, *export.after, "COMMIT")
         if done.returncode != 0:
             raise StackError(
                 f"pg_dump of tenant {tenant} failed: {' '.join(done.stderr.split())}. Nothing was written."
@@ -59,8 +65,13 @@ def dump_tenant(owner: DatabaseUrl, tenant: UUID, tables: Sequence[str], file: P
             draft.unlink()
 
 
-def _context(tenant: UUID) -> str:
-    return f"SET app.tenant_id = '{tenant}';\n"
+def _write(stream: TextIO, *statements: str) -> None:
+    stream.writelines(f"{statement};\n" for statement in statements)
+
+
+def _pattern(name: str) -> str:
+    """Write a name of schema public as pg_dump takes no other for it (psql manual, Patterns)."""
+    return 'public."' + name.replace('"', '""') + '"'
 
 
 def _program() -> str:

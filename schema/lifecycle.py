@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID, uuid4
@@ -13,10 +13,12 @@ from psycopg.sql import SQL, Identifier, Literal
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import IntegrityError
 
+from infra.export import Export
 from infra.settings import Settings
 from infra.urls import DatabaseUrl
 from schema.connect import BoundedConnection, connect
 from schema.errors import TenantError
+from schema.restoring import export_of
 from schema.session import tenant_session, tenantless_connection
 from schema.tenants import Tenant
 
@@ -117,23 +119,34 @@ def rows_of(owner: DatabaseUrl, settings: Settings, tenant: UUID) -> dict[str, i
         return _in_each(connection, tenant, "SELECT FROM {table} WHERE tenant_id = {tenant}")
 
 
-def delete(owner: DatabaseUrl, settings: Settings, tenant: UUID) -> dict[str, int]:
-    """Delete every row of a tenant, all or nothing; return how many each table had.
+def delete(
+    owner: DatabaseUrl, settings: Settings, tenant: UUID, write: Callable[[Export], None] | None = None
+) -> dict[str, int]:
+    """Delete every row of a tenant, all or nothing, after `write` has put them down; return how many each table had.
 
     The owner does it in the tenant's context, so that its policies keep every other tenant's rows out of reach. It is
-    one statement: foreign keys are looked at when it ends, in whatever order and circle they refer to one another.
+    one statement: foreign keys are looked at when it ends, in whatever order and circle they refer to one another. Only
+    what is written is deleted: rows that come or change meanwhile keep the tenant.
 
     Raises:
         DatabaseUnavailable: the server is away or refuses.
-        TenantError: something that is not the tenant's own refers to its rows.
+        TenantError: something that is not the tenant's own refers to its rows, or they change meanwhile.
     """
     try:
         with connect(owner, settings) as connection:
+            if write is not None:
+                connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+                write(export_of(connection, tenant_tables(connection)))
             return _in_each(connection, tenant, "DELETE FROM {table} WHERE tenant_id = {tenant} RETURNING 1")
     except psycopg.IntegrityError as error:
         raise TenantError(
             f"Tenant {tenant} cannot be deleted: {error.diag.message_primary}. Nothing was deleted. Remove what refers "
-            "to it first."
+            "to it first; where those are rows of its own, they came meanwhile: run the command again."
+        ) from error
+    except psycopg.errors.SerializationFailure as error:
+        raise TenantError(
+            f"Tenant {tenant} cannot be deleted: its rows change meanwhile. Nothing was deleted. Stop what works for "
+            "it and run the command again."
         ) from error
 
 

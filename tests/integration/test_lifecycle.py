@@ -9,6 +9,7 @@ from sqlalchemy import Engine
 
 from infra.dump import dump_tenant
 from infra.errors import StackError
+from infra.export import Export
 from infra.settings import Role
 from schema import lifecycle
 from schema.connect import BoundedConnection
@@ -82,12 +83,12 @@ def test_a_file_is_not_written_over(sign_up: SignUp, stack: RunningStack, tmp_pa
     """A file that is there already stays as it is, and nothing is left beside it."""
     (tmp_path / "kept").write_text("kept")
     with pytest.raises(StackError, match="kept is there already"):
-        dump_tenant(stack.url(Role.OWNER), sign_up(), ["tenants"], tmp_path / "kept")
+        dump_tenant(stack.url(Role.OWNER), sign_up(), Export(("tenants",)), tmp_path / "kept")
     assert [path.read_text() for path in tmp_path.iterdir()] == ["kept"]
 
 
 def test_an_export_that_fails_leaves_no_file(sign_up: SignUp, stack: RunningStack, tmp_path: Path) -> None:
     """What pg_dump says is the error; there is no half of a file."""
     with pytest.raises(StackError, match="no matching tables"):
-        dump_tenant(stack.url(Role.OWNER), sign_up(), ["nothing"], tmp_path / "export.sql")
+        dump_tenant(stack.url(Role.OWNER), sign_up(), Export(("nothing",)), tmp_path / "export.sql")
     assert list(tmp_path.iterdir()) == []
