@@ -129,7 +129,9 @@ _DEPENDENTS = """
     SELECT 'view', '', relname FROM view JOIN pg_class USING (oid) WHERE relkind IN ('v', 'm')
     UNION
     SELECT 'constraint', relname, conname FROM hit
-    JOIN pg_constraint o ON classid = 'pg_constraint'::regclass AND objid = o.oid JOIN pg_class c ON c.oid = conrelid
+    JOIN pg_constraint o ON (classid = 'pg_constraint'::regclass AND objid = o.oid)
+      OR (classid = 'pg_class'::regclass AND objid = conindid AND contype = 'x')
+    JOIN pg_class c ON c.oid = conrelid
     UNION
     SELECT 'index', c.relname, i.relname FROM hit JOIN pg_index ON classid = 'pg_class'::regclass AND objid = indexrelid
     JOIN pg_class i ON i.oid = indexrelid JOIN pg_class c ON c.oid = indrelid

@@ -73,10 +73,9 @@ def default_change(place: Place, former: Column, wanted: Column) -> Statements:
 def identity_change(place: Place, former: Column, wanted: Column) -> Statements:
     """Return what makes a column an identity column, another one, or one no longer; a serial one goes on counting."""
     counted = former.identity or former.serial
-    note = (
-        "" if counted else f"{'.'.join(place)} counts from its start, whatever its rows hold: RESTART it beyond them."
-    )
-    return Statements(_identified(place, former, wanted), _identified(place, wanted, former), note)
+    note = "counts from its start, whatever its rows hold: RESTART it beyond them."
+    said = "" if counted else f"{'.'.join(place)} {note}"
+    return Statements(_identified(place, former, wanted), _identified(place, wanted, former), said)
 
 
 def _identified(place: Place, former: Column, wanted: Column) -> tuple[str, ...]:
@@ -161,9 +160,13 @@ def _retyped(place: Place, former: Column, wanted: Column, using: str) -> tuple[
         *((f"{_alter(table, column)} DROP DEFAULT",) if former.default is not None else ()),
         f"{_alter(table, column)} TYPE {wanted.declaration}{converted}",
         # A sequence keeps its type, and with it its end (PostgreSQL manual, ALTER SEQUENCE).
-        *((f"ALTER SEQUENCE {quoted(former.serial)} AS {wanted.type}",) if former.serial else ()),
+        *((f"ALTER SEQUENCE {quoted(former.serial)} AS {wanted.type}",) if _counts(former, wanted) else ()),
         *(_set_default(place, wanted) if wanted.default is not None else ()),
     )
+
+
+def _counts(former: Column, wanted: Column) -> bool:
+    return bool(former.serial) and wanted.type in {"smallint", "integer", "bigint"}
 
 
 def _set_default(place: Place, column: Column) -> tuple[str, ...]:

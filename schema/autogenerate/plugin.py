@@ -1,4 +1,4 @@
-"""What autogenerate adds for tables: types, defaults, enums, checks, indexes, generated columns, views, sequences.
+"""What autogenerate adds for tables: types, defaults, identities, enums, constraints, indexes, views, sequences.
 
 Importing this module registers it with Alembic (manual: Plugins) under `NAME`; a process can register it once.
 Functions, policies and triggers are compared by `schema.rls.alembic_plugin`, whose operations come around these.

@@ -20,7 +20,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ExcludeConstraint
 
-from schema.tenancy import tenant_foreign_key
+from schema.tenancy import tenant_foreign_key, tenant_unique
 from tests.integration.autogenerate.changes import (
     BOTH,
     FILLED,
@@ -46,9 +46,23 @@ def unique(*columns: str, **options: Any) -> Callable[[], UniqueConstraint]:
     return lambda: UniqueConstraint(*columns, name="u", **options)
 
 
-def apart(**options: Any) -> Callable[[], ExcludeConstraint]:
+def apart(number: str = "n", **options: Any) -> Callable[[], ExcludeConstraint]:
     """Declare that no two rows have the same number, by an exclusion."""
-    return lambda: ExcludeConstraint((text("int8range(n, n + 1)"), "&&"), name="apart", **options)
+    return lambda: ExcludeConstraint((text(f"int8range({number}, {number} + 1)"), "&&"), name="apart", **options)
+
+
+def next_to(expression: str) -> Callable[[], Column[Any]]:
+    """Declare a column that is generated of another."""
+    return column("m", Integer, lambda: Computed(expression, persisted=True))
+
+
+def levels(*labels: str) -> Declare:
+    """Declare tables of tenants of which one refers to the other by a column of an enum type."""
+    kind = mood(*labels)
+    return several(
+        tenant_table(kind, name="x", constraints=lambda: (tenant_unique("level"),)),
+        tenant_table(kind, name="y", constraints=lambda: (tenant_foreign_key("level", "x.level"),)),
+    )
 
 
 def pair(**options: Any) -> Declare:
@@ -142,6 +156,12 @@ KEYS = {
     "exclusion added": Change(table(N), table(N, apart()), FILLED, BOTH),
     "exclusion dropped": Change(table(N, apart()), table(N), FILLED, BOTH),
     "exclusion changed": Change(table(N, apart()), table(N, apart(where=text("n > 0"))), FILLED, BOTH),
+    "exclusion of a column that is dropped": Change(
+        table(N, apart()), table(), ("INSERT INTO t (id, n) VALUES (1, 1)",)
+    ),
+    "exclusion of a column that is generated otherwise": Change(
+        table(N, next_to("n + 1"), apart("m")), table(N, next_to("n + 2"), apart("m")), FILLED, BOTH
+    ),
     "table with everything added": Change(table(), several(table(), everything)),
     "table with everything dropped": Change(several(table(), everything), table()),
     "columns of everything dropped": Change(several(table(), everything), several(table(), less)),
@@ -154,6 +174,9 @@ KEYS = {
     ),
     "rows of tenants that refer to each other no longer": Change(
         several(tenants, table(), each_other("x", "y")), several(tenants, table())
+    ),
+    "enum under a tenant's foreign key": Change(
+        several(tenants, table(), levels("ok", "odd", "1")), several(tenants, table(), levels("1", "ok"))
     ),
     "index of a partitioned table": Change(
         several(table(), partitioned()),
