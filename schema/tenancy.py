@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 from uuid import UUID
 
 from sqlalchemy import (
+    Column,
     FetchedValue,
     ForeignKey,
     ForeignKeyConstraint,
@@ -38,6 +39,20 @@ __all__ = [
 _MARK = "tenant_table"
 _PARTS = "isolation_parts"
 _QUOTE = postgresql.dialect().identifier_preparer.quote  # type: ignore[no-untyped-call]  # SQLAlchemy's gap
+
+
+class _TenantColumn(Column[UUID]):
+    """The tenant of a row, which is the row's own: what the row refers to is the same tenant's, and does not give it.
+
+    Otherwise two relationships of a model would both write it (SAWarning), and to refer to nothing would take it away.
+    """
+
+    inherit_cache = True
+
+    def references(self, column: Column[Any]) -> bool:
+        """Say whether a relationship writes this column from another one: only that to the tenant itself does."""
+        keys = (key for key in self.foreign_keys if key.constraint is None or len(key.constraint.elements) == 1)
+        return any(key.column.proxy_set.intersection(column.proxy_set) for key in keys)
 
 
 class TenantMixin:
@@ -84,6 +99,7 @@ class TenantMixin:
         A foreign key between tenant tables gets an index, which deleting a parent needs, unless a key begins with it.
         """
         table = Table(name, metadata, *args, **kwargs)
+        table.c[TENANT].__class__ = _TenantColumn
         table.info[_MARK] = True
         table.info[_PARTS] = (*cls.__policies__, *cls.__triggers__)
         for constraint in table.foreign_key_constraints:

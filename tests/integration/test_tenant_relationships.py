@@ -1,0 +1,150 @@
+"""Relationships between a tenant's objects, as SQLAlchemy's manual has them."""
+
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from sqlalchemy import Engine, MetaData, event, select
+from sqlalchemy.orm import DeclarativeBase, Mapped, joinedload, mapped_column, relationship, selectinload
+
+from infra.settings import Role
+from schema.base import Base
+from schema.functions import new_id
+from schema.session import tenant_session
+from schema.tenancy import TenantMixin, tenant_foreign_key
+from schema.tenants import Tenant
+from tests.fixtures.database import MakeEngine
+from tests.fixtures.stack import RunningStack
+from tests.integration.conftest import Scratch
+
+pytestmark = pytest.mark.one_backend
+
+
+class Product(DeclarativeBase):
+    """Models of this test."""
+
+    metadata = MetaData(naming_convention=Base.metadata.naming_convention)
+    type_annotation_map = Base.type_annotation_map
+
+
+Tenant.__table__.to_metadata(Product.metadata)  # type: ignore[attr-defined]  # the model's FromClause is a table
+
+
+class Project(TenantMixin, Product):
+    """A project with its tasks."""
+
+    __tablename__ = "projects"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, server_default=new_id())
+    tasks: Mapped[list["Task"]] = relationship(back_populates="project", cascade="all, delete-orphan")
+
+
+class Person(TenantMixin, Product):
+    """Whoever does a task."""
+
+    __tablename__ = "persons"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, server_default=new_id())
+
+
+class Task(TenantMixin, Product):
+    """A task, which refers to others of its tenant in four ways."""
+
+    __tablename__ = "tasks"
+    __table_args__ = (
+        tenant_foreign_key("project_id", "projects.id"),
+        tenant_foreign_key("person_id", "persons.id"),
+        tenant_foreign_key("parent_id", "tasks.id"),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, server_default=new_id())
+    project_id: Mapped[UUID | None]
+    person_id: Mapped[UUID | None]
+    parent_id: Mapped[UUID | None]
+    project: Mapped[Project | None] = relationship(back_populates="tasks")
+    person: Mapped[Person | None] = relationship()
+    parent: Mapped["Task | None"] = relationship(remote_side="Task.id", back_populates="children")
+    children: Mapped[list["Task"]] = relationship(back_populates="parent")
+    tags: Mapped[list["Tag"]] = relationship(secondary="task_tags", back_populates="tasks")
+
+
+class Tag(TenantMixin, Product):
+    """A tag of many tasks."""
+
+    __tablename__ = "tags"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, server_default=new_id())
+    tasks: Mapped[list[Task]] = relationship(secondary="task_tags", back_populates="tags")
+
+
+class TaskTag(TenantMixin, Product):
+    """A tag on a task."""
+
+    __tablename__ = "task_tags"
+    __table_args__ = (tenant_foreign_key("task_id", "tasks.id"), tenant_foreign_key("tag_id", "tags.id"))
+
+    task_id: Mapped[UUID] = mapped_column(primary_key=True)
+    tag_id: Mapped[UUID] = mapped_column(primary_key=True)
+
+
+@pytest.fixture
+def product(scratch: Scratch, declared: MetaData, stack: RunningStack, make_engine: MakeEngine) -> tuple[Engine, UUID]:
+    """Give the application's engine on a database that has these tables, and a tenant of it."""
+    for table in Product.metadata.sorted_tables:
+        if table.name not in declared.tables:
+            table.to_metadata(declared)
+    scratch.generate("Add tasks", declared)
+    scratch.upgrade()
+    engine, tenant = make_engine(stack.url(Role.USER).on(scratch.url.database)), uuid4()
+    with tenant_session(engine, tenant) as session:
+        session.add(Tenant(tenant_id=tenant, name="Acme", slug="acme"))
+    return engine, tenant
+
+
+def test_objects_are_tied_and_parted(product: tuple[Engine, UUID]) -> None:
+    """What an object refers to is set and taken away with no word of the tenant, which stays its own."""
+    engine, tenant = product
+    with tenant_session(engine, tenant) as session:
+        first = Task(project=Project(), person=Person(), tags=[Tag(), Tag()])
+        session.add_all([first, Task(project=first.project, parent=first)])
+    with tenant_session(engine, tenant) as session:
+        [child] = session.scalars(select(Task).where(Task.parent_id.is_not(None)))
+        assert child.parent is not None
+        parent, person = child.parent, child.parent.person
+        assert (parent.children, len(parent.tags), person is not None) == ([child], 2, True)
+        child.parent, parent.person = None, None
+        del parent.tags[0]
+    with tenant_session(engine, tenant) as session:
+        found = session.scalars(select(Task)).all()
+        assert {(task.tenant_id, task.parent_id, task.person_id) for task in found} == {(tenant, None, None)}
+        assert sorted(len(task.tags) for task in found) == [0, 1]
+
+
+def test_what_is_no_longer_a_parents_goes(product: tuple[Engine, UUID]) -> None:
+    """A cascade deletes an orphan, and with a parent its children."""
+    engine, tenant = product
+    with tenant_session(engine, tenant) as session:
+        session.add(Project(tasks=[Task(), Task()]))
+    with tenant_session(engine, tenant) as session:
+        project = session.scalars(select(Project)).one()
+        del project.tasks[0]
+        session.flush()
+        assert len(session.scalars(select(Task)).all()) == 1
+        session.delete(project)
+    with tenant_session(engine, tenant) as session:
+        assert session.scalars(select(Task)).all() == []
+
+
+@pytest.mark.parametrize("option", [None, joinedload(Task.project), selectinload(Task.project)])
+def test_an_object_that_is_there_is_not_asked_for(option: Any, product: tuple[Engine, UUID]) -> None:
+    """The whole key of what an object refers to is known, so one that the session has costs no statement."""
+    engine, tenant = product
+    with tenant_session(engine, tenant) as session:
+        session.add(Project(tasks=[Task(), Task()]))
+    with tenant_session(engine, tenant) as session:
+        tasks = session.scalars(select(Task).options(*([option] if option else []))).all()
+        project = tasks[0].project
+        asked: list[str] = []
+        event.listen(engine, "before_cursor_execute", lambda *words: asked.append(words[2]))
+        assert tasks[1].project is project
+        assert asked == []
