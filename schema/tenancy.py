@@ -50,9 +50,14 @@ class _TenantColumn(Column[UUID]):
     inherit_cache = True
 
     def references(self, column: Column[Any]) -> bool:
-        """Say whether a relationship writes this column from another one: only that to the tenant itself does."""
-        keys = (key for key in self.foreign_keys if key.constraint is None or len(key.constraint.elements) == 1)
+        """Say whether this column is written from another one: from the tenant itself, or from the row it extends."""
+        keys = (key for key in self.foreign_keys if key.constraint is None or _is_the_tenants_or_whole(key.constraint))
         return any(key.column.proxy_set.intersection(column.proxy_set) for key in keys)
+
+
+def _is_the_tenants_or_whole(constraint: ForeignKeyConstraint) -> bool:
+    """Say whether a foreign key leads to the tenant, or is the whole primary key, as of a class that inherits."""
+    return len(constraint.elements) == 1 or {*constraint.columns} == {*constraint.table.primary_key.columns}
 
 
 class TenantMixin:
@@ -99,6 +104,7 @@ class TenantMixin:
         A foreign key between tenant tables gets an index, which deleting a parent needs, unless a key begins with it.
         """
         table = Table(name, metadata, *args, **kwargs)
+        # Declarative makes the column, and a relationship asks it which others it refers to.
         table.c[TENANT].__class__ = _TenantColumn
         table.info[_MARK] = True
         table.info[_PARTS] = (*cls.__policies__, *cls.__triggers__)
@@ -177,3 +183,7 @@ def _is_indexed(table: Table, columns: Sequence[str]) -> bool:
 @event.listens_for(TenantMixin, "mapper_configured", propagate=True)
 def _refuse_unsafe_model(mapper: Mapper[Any], _model: type) -> None:
     refuse_unsafe(table for table in mapper.tables if isinstance(table, Table))
+
+
+# Every table of a tenant's references `tenants`: whoever has the mixin has that table too.
+import schema.tenants  # noqa: E402, F401 - it is made with the mixin

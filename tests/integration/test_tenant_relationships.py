@@ -4,7 +4,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy import Engine, MetaData, event, select
+from sqlalchemy import Engine, ForeignKey, MetaData, event, select
 from sqlalchemy.orm import DeclarativeBase, Mapped, joinedload, mapped_column, relationship, selectinload
 
 from infra.settings import Role
@@ -43,8 +43,25 @@ class Person(TenantMixin, Product):
     """Whoever does a task."""
 
     __tablename__ = "persons"
+    __mapper_args__ = TenantMixin.__mapper_args__ | {
+        "polymorphic_on": "kind",
+        "polymorphic_identity": "person",
+    }
 
     id: Mapped[UUID] = mapped_column(primary_key=True, server_default=new_id())
+    kind: Mapped[str]
+
+
+class Employee(Person):
+    """A person of whom more is known, in a table that extends the other's."""
+
+    __tablename__ = "employees"
+    __table_args__ = (tenant_foreign_key("id", "persons.id"),)
+    __mapper_args__ = {"polymorphic_identity": "employee"}  # noqa: RUF012 - as SQLAlchemy has it
+
+    tenant_id: Mapped[UUID] = mapped_column(ForeignKey("tenants.tenant_id"), primary_key=True)
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    number: Mapped[int]
 
 
 class Task(TenantMixin, Product):
@@ -118,6 +135,17 @@ def test_objects_are_tied_and_parted(product: tuple[Engine, UUID]) -> None:
         found = session.scalars(select(Task)).all()
         assert {(task.tenant_id, task.parent_id, task.person_id) for task in found} == {(tenant, None, None)}
         assert sorted(len(task.tags) for task in found) == [0, 1]
+
+
+def test_a_class_that_inherits_has_a_table_of_its_own(product: tuple[Engine, UUID]) -> None:
+    """Both rows have the tenant and the key."""
+    engine, tenant = product
+    with tenant_session(engine, tenant) as session:
+        session.add(Task(person=Employee(number=7)))
+    with tenant_session(engine, tenant) as session:
+        person = session.scalars(select(Task)).one().person
+        assert isinstance(person, Employee)
+        assert (person.tenant_id, person.kind, person.number) == (tenant, "employee", 7)
 
 
 def test_what_is_no_longer_a_parents_goes(product: tuple[Engine, UUID]) -> None:

@@ -1,8 +1,12 @@
+import subprocess
+import sys
+
 import pytest
 from sqlalchemy import ForeignKeyConstraint, Table, make_url
 from sqlalchemy.orm import Mapped, configure_mappers, mapped_column
 from sqlalchemy.schema import CreateTable
 
+from infra.settings import CHECKOUT
 from schema.base import Base
 from schema.models import metadata
 from schema.tenancy import TenantMixin, is_tenant_table
@@ -33,6 +37,13 @@ def test_the_mixin_gives_exactly_three_columns_first(table: Table) -> None:
 def test_the_models_are_configured_without_objection() -> None:
     """Every key of theirs keeps tenants apart, or says why it need not."""
     configure_mappers()
+
+
+def test_a_model_that_is_imported_by_itself_is_whole() -> None:
+    """Its tenants are declared too, whatever else of the product is not."""
+    code = "from schema.users import User; [print(key.column) for key in User.__table__.foreign_keys]"
+    done = subprocess.run([sys.executable, "-c", code], cwd=CHECKOUT, capture_output=True, text=True, check=True)
+    assert done.stdout == "tenants.tenant_id\n"
 
 
 @pytest.mark.parametrize("table", TABLES)
