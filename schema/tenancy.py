@@ -89,7 +89,7 @@ class TenantMixin:
     """Policies beside the tenant's, made with `narrowing`."""
     __triggers__: ClassVar[tuple[Trigger, ...]] = ()
     """Triggers beside the one of `updated_at`, made with `trigger`."""
-    __mapper_args__: ClassVar[dict[str, Any]] = {"eager_defaults": True}
+    __mapper_args__: Any = {"eager_defaults": True}  # noqa: RUF012 - as SQLAlchemy types it, so a model may override it
 
     tenant_id: Mapped[UUID] = mapped_column(ForeignKey("tenants.tenant_id"), primary_key=True, sort_order=-3)
     created_at: Mapped[datetime] = mapped_column(server_default=func.now(), sort_order=-2)
