@@ -5,14 +5,15 @@ the object.
 """
 
 import functools
-from collections.abc import Iterator
-from typing import Any, cast
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, TypeVar, cast
 from uuid import UUID
 
 from sqlalchemy import Engine, event, inspect
 from sqlalchemy.orm import (
     InstanceState,
     LoaderCriteriaOption,
+    Mapper,
     ORMExecuteState,
     Session,
     UOWTransaction,
@@ -23,6 +24,9 @@ from schema.context import tenant_id
 from schema.dialect import engine_of
 from schema.errors import TenantContextError
 from schema.tenancy import TenantMixin
+from schema.tenant_keys import TENANT
+
+Model = TypeVar("Model")
 
 
 class TenantSession(Session):
@@ -37,6 +41,24 @@ class TenantSession(Session):
     def tenant(self) -> UUID:
         """The tenant that the session serves."""
         return self._tenant
+
+    def get(self, entity: type[Model] | Mapper[Model], ident: Any, **options: Any) -> Model | None:
+        """Return the object with a primary key, None where there is none; the session's tenant need not be said.
+
+        `options` are `Session.get`'s.
+        """
+        return super().get(entity, _whole_key(inspect(entity), ident, self._tenant), **options)
+
+
+def _whole_key(mapper: Mapper[Any], ident: Any, tenant: UUID) -> Any:
+    """Return a primary key with the tenant in its place, where that is all that it lacks."""
+    if not issubclass(mapper.class_, TenantMixin):
+        return ident
+    if isinstance(ident, Mapping):
+        return {TENANT: tenant, **ident}
+    values = ident if isinstance(ident, Sequence) and not isinstance(ident, str) else (ident,)
+    place = [mapper.get_property_by_column(column).key for column in mapper.primary_key].index(TENANT)
+    return ident if len(values) >= len(mapper.primary_key) else (*values[:place], tenant, *values[place:])
 
 
 @event.listens_for(TenantSession, "do_orm_execute")

@@ -163,6 +163,18 @@ def test_what_is_no_longer_a_parents_goes(product: tuple[Engine, UUID]) -> None:
         assert session.scalars(select(Task)).all() == []
 
 
+def test_an_object_is_found_by_its_own_key(product: tuple[Engine, UUID]) -> None:
+    """The tenant is the session's and need not be said; who says it all the same finds the same."""
+    engine, tenant = product
+    with tenant_session(engine, tenant) as session:
+        session.add(task := Task(tags=[tag := Tag()]))
+    with tenant_session(engine, tenant) as session:
+        found = session.get_one(Task, task.id)
+        assert {session.get(Task, key) for key in [(task.id,), (tenant, task.id), str(task.id)]} == {found}
+        assert (session.get(Task, {"id": task.id}), session.get(Task, uuid4())) == (found, None)
+        assert session.get(TaskTag, (task.id, tag.id)) is session.get(TaskTag, (tenant, task.id, tag.id)) is not None
+
+
 @pytest.mark.parametrize("option", [None, joinedload(Task.project), selectinload(Task.project)])
 def test_an_object_that_is_there_is_not_asked_for(option: Any, product: tuple[Engine, UUID]) -> None:
     """The whole key of what an object refers to is known, so one that the session has costs no statement."""
