@@ -60,6 +60,15 @@ def _is_the_tenants_or_whole(constraint: ForeignKeyConstraint) -> bool:
     return len(constraint.elements) == 1 or {*constraint.columns} == {*constraint.table.primary_key.columns}
 
 
+def _of_the_connection(context: Any) -> UUID | None:
+    """Return the tenant that a connection of the application's serves, for an INSERT that names none.
+
+    Without one the database refuses the row.
+    """
+    tenant = getattr(context.root_connection.engine, "tenant", None)
+    return tenant if isinstance(tenant, UUID) else None
+
+
 class TenantMixin:
     """Give a model its tenant and its two timestamps, and have its table isolated by the migrations.
 
@@ -91,7 +100,9 @@ class TenantMixin:
     """Triggers beside the one of `updated_at`, made with `trigger`."""
     __mapper_args__: Any = {"eager_defaults": True}  # noqa: RUF012 - as SQLAlchemy types it, so a model may override it
 
-    tenant_id: Mapped[UUID] = mapped_column(ForeignKey("tenants.tenant_id"), primary_key=True, sort_order=-3)
+    tenant_id: Mapped[UUID] = mapped_column(
+        ForeignKey("tenants.tenant_id"), primary_key=True, insert_default=_of_the_connection, sort_order=-3
+    )
     created_at: Mapped[datetime] = mapped_column(server_default=func.now(), sort_order=-2)
     updated_at: Mapped[datetime] = mapped_column(
         server_default=func.now(), server_onupdate=FetchedValue(), sort_order=-1

@@ -4,13 +4,13 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy import Engine, ForeignKey, MetaData, event, select
+from sqlalchemy import Engine, ForeignKey, MetaData, event, insert, select
 from sqlalchemy.orm import DeclarativeBase, Mapped, joinedload, mapped_column, relationship, selectinload
 
 from infra.settings import Role
 from schema.base import Base
 from schema.functions import new_id
-from schema.session import tenant_session
+from schema.session import tenant_connection, tenant_session
 from schema.tenancy import TenantMixin, tenant_foreign_key
 from schema.tenants import Tenant
 from tests.fixtures.database import MakeEngine
@@ -161,6 +161,18 @@ def test_what_is_no_longer_a_parents_goes(product: tuple[Engine, UUID]) -> None:
         session.delete(project)
     with tenant_session(engine, tenant) as session:
         assert session.scalars(select(Task)).all() == []
+
+
+def test_rows_of_an_insert_are_the_tenants(product: tuple[Engine, UUID]) -> None:
+    """Of one or many, from a query, with the ORM and without: the connection knows whose they are."""
+    engine, tenant = product
+    with tenant_session(engine, tenant) as session:
+        session.execute(insert(Tag), [{"id": uuid4()}, {"id": uuid4()}])
+        session.execute(insert(Tag).values([{"id": uuid4()}, {"id": uuid4()}]))
+        session.execute(insert(Project).from_select(["id"], select(Tag.id)))
+    with tenant_connection(engine, tenant) as connection:
+        connection.execute(insert(Tag))
+        assert connection.scalars(select(Tag.tenant_id).union_all(select(Project.tenant_id))).all() == [tenant] * 9
 
 
 def test_an_object_is_found_by_its_own_key(product: tuple[Engine, UUID]) -> None:
