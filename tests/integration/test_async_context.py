@@ -11,7 +11,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import select, text, update
+from sqlalchemy import insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
 
 from infra.settings import Role
@@ -20,6 +20,7 @@ from schema.aio.session import in_tenant_session, tenant_connection, tenant_sess
 from schema.connect import BoundedConnection
 from schema.errors import DatabaseUnavailable, TenantContextError
 from schema.tenants import Tenant
+from schema.users import User
 from tests.fixtures.database import SignUp
 from tests.fixtures.stack import RunningStack
 
@@ -73,6 +74,23 @@ def test_each_transaction_of_a_block_has_the_tenant(run: Run, sign_up: SignUp) -
                 assert await seen(connection) == [mine]
                 await connection.rollback()
                 assert await seen(connection) == [mine]
+
+    run(work)
+
+
+def test_keys_and_rows_have_the_tenant(run: Run, sign_up: SignUp) -> None:
+    """An INSERT and a key that name no tenant have that of the session or the connection."""
+    tenant = sign_up()
+
+    async def work(engine: AsyncEngine) -> None:
+        async with tenant_connection(engine, tenant) as connection:
+            await connection.execute(insert(User).values(external_id="ada", email="ada@example.com"))
+        async with tenant_session(engine, tenant) as session:
+            user = (await session.scalars(select(User))).one()
+            session.expunge(user)
+            found = await session.get(User, user.id)
+            assert found is not None
+            assert (found.tenant_id, found.email) == (tenant, "ada@example.com")
 
     run(work)
 
