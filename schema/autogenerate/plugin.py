@@ -25,8 +25,8 @@ NAME = "groundwork.tables"
 PLUGINS = ("alembic.autogenerate.*", "alembic.ext.checkconstraint_byname", NAME, isolation.NAME)
 """Every comparison that `generate` makes."""
 
-
-_SIDES = "groundwork_sides"
+SIDES = "groundwork_sides"
+"""The option of Alembic's context that holds both sides of a comparison."""
 
 
 def options() -> dict[str, Any]:
@@ -36,7 +36,7 @@ def options() -> dict[str, Any]:
         "autogenerate_plugins": PLUGINS,
         "include_name": sides.include_name,
         "include_object": sides.include_object,
-        _SIDES: sides,
+        SIDES: sides,
     }
 
 
@@ -64,7 +64,7 @@ def compare(context: AutogenContext, upgrade_ops: UpgradeOps) -> PriorityDispatc
 
 
 def _sides(context: AutogenContext) -> Sides:
-    return cast(Sides, context.opts[_SIDES])
+    return cast(Sides, context.opts[SIDES])
 
 
 def put_in_order(_context: AutogenContext, upgrade_ops: UpgradeOps) -> PriorityDispatchResult:
