@@ -64,7 +64,8 @@ class Policy:
 class UniqueKey:
     """A primary key, unique constraint, unique index or exclusion constraint of a table with a tenant_id.
 
-    `columns` are its keys in order, an expression as its text; `condition` that of a partial index.
+    `columns` are its keys in order, an expression as its text; `condition` that of a partial index. ON CONFLICT can
+    name one that `arbitrates`: neither an exclusion nor a deferrable one (PostgreSQL manual, INSERT).
     """
 
     table: str
@@ -73,6 +74,7 @@ class UniqueKey:
     condition: str | None
     leads_with_tenant: bool
     is_constraint: bool
+    arbitrates: bool
     definition: str
 
 

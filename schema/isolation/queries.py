@@ -44,7 +44,8 @@ UNIQUE_KEYS = """
                JOIN pg_operator o ON o.oid = e.operator
                WHERE e.attnum = a.attnum AND o.oprname = '='
            ) ELSE i.indkey[0] = a.attnum END,
-           k.oid IS NOT NULL, coalesce(pg_get_constraintdef(k.oid), pg_get_indexdef(i.indexrelid))
+           k.oid IS NOT NULL, i.indimmediate AND NOT i.indisexclusion,
+           coalesce(pg_get_constraintdef(k.oid), pg_get_indexdef(i.indexrelid))
     FROM pg_index i
     JOIN pg_class x ON x.oid = i.indexrelid
     JOIN pg_namespace n ON n.oid = x.relnamespace

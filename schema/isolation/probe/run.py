@@ -126,7 +126,7 @@ class _Siege:
             return  # a partition, whose rows are its parent's, or a table whose row could not be made
         yield from attacks.beside_own_rows(table, self.victim)
         for key in self.catalogue.unique_keys:
-            if key.table == table and not key.definition.startswith("EXCLUDE"):
+            if key.table == table and key.arbitrates:
                 yield from attacks.on_key(key, self.maker.compose(table, self.intruder), others, shape)
 
     def _pointing_at_others_rows(self, table: str) -> Iterator[Attack]:

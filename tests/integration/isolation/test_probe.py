@@ -170,6 +170,11 @@ SOUND = {
     + "ALTER TABLE persons NO FORCE ROW LEVEL SECURITY; ALTER TABLE teams NO FORCE ROW LEVEL SECURITY;"
     "ALTER TABLE persons ADD FOREIGN KEY (tenant_id, team) REFERENCES teams;"
     "ALTER TABLE persons FORCE ROW LEVEL SECURITY; ALTER TABLE teams FORCE ROW LEVEL SECURITY",
+    "a key that is looked at when a transaction ends": protected(
+        "places",
+        "tenant_id uuid, id int, place int NOT NULL, PRIMARY KEY (tenant_id, id),"
+        " UNIQUE (tenant_id, place) DEFERRABLE INITIALLY DEFERRED",
+    ),
     "a list that all share": "CREATE TABLE currencies (code char(3) PRIMARY KEY CHECK (code ~ '^E.R$'));"
     "INSERT INTO currencies VALUES ('EUR');"
     + protected("prices", "tenant_id uuid PRIMARY KEY, currency char(3) NOT NULL REFERENCES currencies"),
