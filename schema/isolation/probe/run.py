@@ -23,6 +23,8 @@ from schema.isolation.probe.rows import Maker
 from schema.isolation.probe.shapes import read_shapes
 from schema.isolation.reading import read
 
+# Nothing was refused: the server went away, was short of something or took too long (PostgreSQL manual, appendix A).
+_UNANSWERED = ("08", "40", "53", "55P", "57")
 _LIMITS = {"statement_timeout": "30s", "lock_timeout": "10s"}
 _DECLARED = "`invoke generate` writes what TenantMixin declares; see \\d {} for what is there"
 _FIXES = {
@@ -194,10 +196,8 @@ def _outcome(connection: psycopg.Connection[Any], tenant: UUID | None, attack: A
             if rows or attack.only_rights:
                 connection.execute("SET CONSTRAINTS ALL IMMEDIATE")  # a check that is deferred may yet refuse it
                 raise psycopg.Rollback
-    except psycopg.OperationalError:
-        raise  # nothing was refused: the server went away or took too long
     except psycopg.Error as error:
-        if error.sqlstate is None:
+        if error.sqlstate is None or error.sqlstate.startswith(_UNANSWERED):
             raise
         return Outcome(0, error.sqlstate, (error.diag.message_primary or str(error)).rstrip("."))
     return Outcome(rows)

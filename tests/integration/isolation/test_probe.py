@@ -175,6 +175,12 @@ SOUND = {
         "tenant_id uuid, id int, place int NOT NULL, PRIMARY KEY (tenant_id, id),"
         " UNIQUE (tenant_id, place) DEFERRABLE INITIALLY DEFERRED",
     ),
+    "a trigger that refuses whatever is deleted": protected(
+        "kept", "tenant_id uuid, id int, PRIMARY KEY (tenant_id, id)"
+    )
+    + "CREATE FUNCTION app.keep() RETURNS trigger LANGUAGE plpgsql AS"
+    " $$ BEGIN RAISE 'kept' USING ERRCODE = 'object_not_in_prerequisite_state'; END $$;"
+    "CREATE TRIGGER keep BEFORE DELETE ON kept EXECUTE FUNCTION app.keep()",
     "a list that all share": "CREATE TABLE currencies (code char(3) PRIMARY KEY CHECK (code ~ '^E.R$'));"
     "INSERT INTO currencies VALUES ('EUR');"
     + protected("prices", "tenant_id uuid PRIMARY KEY, currency char(3) NOT NULL REFERENCES currencies"),
