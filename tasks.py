@@ -416,8 +416,8 @@ def tenants_delete(_: Context, tenant: str, yes: bool = False, export: str = "",
     settings = Settings.load()
     owner, maintenance = database_url(settings, Role.OWNER), database_url(settings, Role.MAINTENANCE)
     found = lifecycle.named(lifecycle.tenants(maintenance, settings), tenant)
-    held = lifecycle.rows_of(owner, settings, found.tenant_id)
     if not yes:
+        held = lifecycle.rows_of(owner, settings, found.tenant_id)
         rows = ", ".join(f"{count} in {table}" for table, count in held.items())
         cli.confirm(f"Delete tenant {found.name!r} ({found.slug}, {found.tenant_id}) at {owner} with its rows: {rows}?")
     file = Path(export or f"{found.slug}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.sql")

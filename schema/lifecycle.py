@@ -18,7 +18,7 @@ from infra.settings import Settings
 from infra.urls import DatabaseUrl
 from schema.connect import BoundedConnection, connect
 from schema.errors import TenantError
-from schema.restoring import export_of
+from schema.export import export_of
 from schema.session import tenant_session, tenantless_connection
 from schema.tenants import Tenant
 

@@ -32,7 +32,7 @@ from schema.users import User
 class Status(StrEnum):
     """How far a task is."""
 
-    TODO = "todo"
+    OPEN = "open"
     DOING = "doing"
     DONE = "done"
 
@@ -83,7 +83,7 @@ class Task(TenantMixin, Base):
     assignee_id: Mapped[UUID | None]
     number: Mapped[int]
     title: Mapped[str] = mapped_column(String(200))
-    status: Mapped[Status] = mapped_column(Enum(Status, name="task_status"), server_default="TODO")
+    status: Mapped[Status] = mapped_column(Enum(Status, name="task_status"), server_default="OPEN")
     labels: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default=text("'{}'"))
     estimate: Mapped[Decimal] = mapped_column(Numeric(8, 2), server_default="0")
     due: Mapped[date | None]

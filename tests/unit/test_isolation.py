@@ -19,6 +19,12 @@ from schema.isolation.rules import RULES
 FINDING = Finding("row-security-off", "users", "it is off", "ALTER TABLE users ENABLE ROW LEVEL SECURITY")
 
 
+@pytest.mark.parametrize("wrong", ["it is off", "it is off."])
+def test_a_finding_is_two_sentences(wrong: str) -> None:
+    """Also where somebody else's words, as squawk's, end in a full stop."""
+    assert str(Finding("rule", "users", wrong, "turn it on")) == "rule users: it is off. Fix: turn it on"
+
+
 def test_progress_is_told_where_a_command_takes_its_time() -> None:
     """What is done within a second is not announced."""
     told: list[str] = []

@@ -5,7 +5,7 @@ from sqlalchemy import BigInteger, Column, Identity, Integer, SmallInteger, Tabl
 from tests.integration.autogenerate.changes import BOTH, FILLED, Change, Declare, column, several, table
 
 
-def serial(kind: type[Integer], *identity: Identity) -> Declare:
+def serial(kind: type[Integer | Text], *identity: Identity) -> Declare:
     """Declare a table whose key is counted, by a sequence unless by an identity."""
     return lambda metadata: Table("s", metadata, Column("id", kind, *identity, primary_key=True))
 

@@ -1,7 +1,9 @@
 """Every change of a model becomes a migration that makes it, keeps the rows and can be taken back."""
 
+import re
+
 import pytest
-from sqlalchemy import Computed, Identity, Integer, Sequence, Uuid
+from sqlalchemy import Computed, Identity, Integer, Sequence, Text, Uuid
 from sqlalchemy.exc import DBAPIError
 
 from schema.errors import MigrationError
@@ -62,6 +64,21 @@ def test_a_serial_that_becomes_an_identity_goes_on_counting(cases: Cases) -> Non
     cases.run(written.downgrade)
     cases.execute("INSERT INTO s DEFAULT VALUES")
     assert [number for (number,) in cases.ask("SELECT id FROM s ORDER BY 1")] == [1, 2, 3, 4]
+
+
+def test_a_serial_that_becomes_text_keeps_what_was_counted(cases: Cases) -> None:
+    """Its sequence cannot be of that type, and is left as it is."""
+    cases.run(cases.generate(declared(serial(Integer))).upgrade)
+    cases.execute("INSERT INTO s DEFAULT VALUES")
+    cases.run(cases.generate(declared(serial(Text))).upgrade)
+    assert cases.ask("SELECT id, pg_typeof(id)::text FROM s") == [("1", "text")]
+
+
+def test_a_new_identity_says_where_it_begins(cases: Cases) -> None:
+    """Who reviews the file knows that rows may hold its numbers; a serial column counts on and says nothing."""
+    cases.run(cases.generate(declared(several(table(N), serial(Integer)))).upgrade)
+    written = cases.generate(declared(several(table(column("n", Integer, Identity)), serial(Integer, Identity()))))
+    assert re.findall(r"# (\S+) counts from its start", written.upgrade) == ["t.n"]
 
 
 def test_a_type_without_a_cast_is_named(cases: Cases) -> None:
