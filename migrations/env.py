@@ -1,4 +1,4 @@
-"""Alembic's environment: on the connection that `schema.applying` hands in, or as the owner from plain `alembic`."""
+"""Alembic's environment: on the connection of `schema.migration.apply`, or as the owner from plain `alembic`."""
 
 from typing import Any
 
@@ -6,11 +6,12 @@ from alembic import context
 from alembic.util import CommandError
 from sqlalchemy import Connection, MetaData
 
-from infra.errors import InfraError
-from infra.settings import FUNCTION_SCHEMA, Role, Settings
-from schema.applying.guard import Guard, Refused, driver_of, guarded
-from schema.applying.recording import ignored, recorder
+from infra.config.errors import InfraError
+from infra.config.settings import FUNCTION_SCHEMA, Role, Settings
 from schema.errors import SchemaError
+from schema.migration.apply.guard import KEEP_VALUES, Guard, Refused, driver_of, guarded
+from schema.migration.apply.recording import ignored, recorder
+from schema.migration.settings import statements
 
 
 def run(connection: Connection | None, metadata: MetaData | None) -> None:
@@ -27,20 +28,23 @@ def run(connection: Connection | None, metadata: MetaData | None) -> None:
         **({} if metadata is None else comparison()),
         on_version_apply=recorder(context.config.attributes.get("on_version_apply", ignored)),
     )
+    if connection is None:
+        for statement in statements():
+            context.get_context().impl.static_output(f"{statement};")
     with context.begin_transaction():
         context.run_migrations()
 
 
 def comparison() -> dict[str, Any]:
     """Return how models are compared, which migrating needs nothing of."""
-    from schema.autogenerate.plugin import options  # see above; a tenth of a second
-    from schema.autogenerate.rendering import render_item  # as above
+    from schema.migration.diff.plugin import options  # see above; a tenth of a second
+    from schema.migration.diff.rendering import render_item  # only `alembic revision` renders
 
     return {"compare_server_default": True, "render_item": render_item, **options()}
 
 
 def moves() -> bool:
-    """Tell whether the command moves the database: upgrade, downgrade and stamp have a destination."""
+    """Return whether the command moves the database: upgrade, downgrade and stamp have a destination."""
     try:
         context.get_revision_argument()
     except KeyError:
@@ -51,27 +55,30 @@ def moves() -> bool:
 def run_as_owner() -> None:
     """Connect as the owner to the database that the settings or the running stack name.
 
-    What changes the database waits for its turn, and loses data only where it may: `alembic -x i-mean=app …`.
+    What changes the database waits for its turn, and loses data only where it may: `alembic -x confirm-database=app …`,
+    and for a type that does not hold the values of its column `-x allow-data-loss=yes`.
     """
-    from infra.adoption import project_at  # only plain `alembic` looks for the stack
-    from infra.endpoints import database_url  # as above
-    from infra.settings import CHECKOUT  # as above
-    from schema.engine import owner_engine  # as above
-    from schema.migration_lock import begin_work, migration_lock  # as above
+    from infra.config.endpoints import database_url  # only plain `alembic` looks for the stack
+    from infra.config.identity import project_at  # only plain `alembic` looks for the stack
+    from infra.config.settings import CHECKOUT  # only plain `alembic` connects
+    from schema.migration.engine import owner_engine  # only plain `alembic` connects
+    from schema.migration.lock import begin_work, migration_lock  # only plain `alembic` connects
 
     try:
         settings = Settings.load()
         owner = database_url(settings, Role.OWNER)
         with owner_engine(owner, settings).connect() as connection:
             if not moves():
-                from schema.models import metadata  # migrating needs no models; `alembic check` does
+                from schema.migration.models import load_models  # migrating needs no models; `alembic check` does
 
-                run(connection, metadata)
+                run(connection, load_models())
                 return
-            guard = Guard(project_at(CHECKOUT).id, context.get_x_argument(as_dictionary=True).get("i-mean", ""))
+            words = context.get_x_argument(as_dictionary=True)
+            guard = Guard(project_at(CHECKOUT).id, words.get("confirm-database") or words.get("i-mean", ""))
             with migration_lock(owner, settings):
                 begin_work(driver_of(connection))
                 rules = guard.rules(driver_of(connection), settings)
+                rules += () if "allow-data-loss" in words else (KEEP_VALUES,)
                 connection.rollback()  # Alembic is to begin its own transactions
                 with guarded(connection, rules):
                     run(connection, None)

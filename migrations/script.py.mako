@@ -8,6 +8,8 @@ def statements(text):
     return "\n".join(kept).strip() or "pass"
 
 full_stop = "" if message.endswith((".", "!", "?")) else "."
+file_of = config.attributes.get("file_of")
+followed = [f"# follows {file_of(parent)}\n" for parent in util.to_tuple(down_revision, default=())] if file_of else []
 follows = f"follows {', '.join(util.to_tuple(down_revision))}" if down_revision else "the first"
 body = statements(upgrades) + statements(downgrades)
 %>\
@@ -27,7 +29,7 @@ ${imports}
 % endif
 
 revision: str = ${repr(up_revision)}
-down_revision: str | tuple[str, ...] | None = ${repr(down_revision)}
+${"".join(followed)}down_revision: str | tuple[str, ...] | None = ${repr(down_revision)}
 branch_labels: str | tuple[str, ...] | None = ${repr(branch_labels)}
 depends_on: str | tuple[str, ...] | None = ${repr(depends_on)}
 

@@ -5,14 +5,28 @@
     ├── RightsError             4   roles or rights are not what they should be and cannot be made so
     ├── MigrationError          5   a migration cannot be written, found or applied
     │   └── MigrationInterrupted    130 or 143   a signal ended it
-    ├── TenancyError            6   a model declares what would not keep tenants apart
+    ├── ModelError              5   a model cannot be read
+    ├── TenancyError            6   a model declares what would not keep tenants apart, or cannot be as declared
     ├── IsolationError          6   tenants are not, or not provably, kept apart
     ├── RoleBypassesIsolation   6   the application's role could read past row level security
     ├── TenantContextError      1   a transaction has no tenant, or would have another than its session's
     └── TenantError             1   a tenant cannot be made, found or deleted
 
-Each message is one paragraph that says what, where and what next. No message holds a secret.
+Each message says what, where and what next: in one paragraph, or with a line for each of several things (`listed`). No
+message holds a secret.
 """
+
+from collections.abc import Sequence
+
+
+def listed(what: str, things: Sequence[str], then: str) -> str:
+    """Return a message: a sentence with the one thing that it is about, or a line for each of several; then what next.
+
+    `what` and the things have no punctuation at their end.
+    """
+    if len(things) == 1:
+        return f"{what}: {things[0]}. {then}"
+    return "\n".join((f"{what}:", *(f"- {thing}" for thing in things), then))
 
 
 class SchemaError(Exception):
@@ -55,8 +69,14 @@ class MigrationInterrupted(MigrationError):
         self.exit_code = 128 + signal_number
 
 
+class ModelError(SchemaError):
+    """A model, or a module that declares one, cannot be read."""
+
+    exit_code = 5
+
+
 class TenancyError(SchemaError):
-    """A model declares what would not keep tenants apart."""
+    """A model declares what would not keep tenants apart, or names that the database cannot hold."""
 
     exit_code = 6
 

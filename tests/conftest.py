@@ -1,21 +1,25 @@
-"""What every test may use. The fixtures stand in `tests/fixtures`, a file for each thing they give."""
+"""What every test may use. The fixtures stand in `tests/kit`, a file for each thing they give."""
 
+import gc
 import os
+from pathlib import Path
 
 import pytest
 
-from infra.errors import InfraError
-from infra.settings import BackendChoice, Settings
-from tests.fixtures.availability import LACKS
+from infra.config.errors import InfraError
+from infra.config.settings import BackendChoice, Settings
+from tests.ground.own_models import has_own_models
+from tests.kit.availability import LACKS
 
 pytest_plugins = [
-    "tests.fixtures.cases",
-    "tests.fixtures.checkout",
-    "tests.fixtures.database",
-    "tests.fixtures.drift",
-    "tests.fixtures.stack",
+    "tests.kit.cases",
+    "tests.kit.checkout",
+    "tests.kit.database",
+    "tests.kit.drift",
+    "tests.kit.stack",
 ]
 
+_GROUND = Path(__file__).resolve().parent / "ground"
 _BACKENDS = [BackendChoice.DOCKER, BackendChoice.EMBEDDED]
 
 
@@ -29,8 +33,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-def pytest_configure() -> None:
-    """Refuse to run where the settings name a database: it is somebody's, and the tests bring up their own."""
+def pytest_configure(config: pytest.Config) -> None:
+    """Refuse to run the ground's tests on a product's models, and any where the settings name a database.
+
+    That is somebody's; the tests bring up their own.
+    """
+    paths = [Path(argument.partition("::")[0]).resolve() for argument in config.args]
+    if any(path.is_relative_to(_GROUND) for path in paths) and not has_own_models():
+        pytest.exit("The ground's tests run on models of their own: `invoke test --ground`.", returncode=2)
     try:
         settings = Settings.load()
     except InfraError as error:
@@ -45,12 +55,33 @@ def pytest_configure() -> None:
         )
 
 
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    """Leave the ground's tests out where there are the models of a product: they run on models of their own."""
+    return True if collection_path == _GROUND and not has_own_models() else None
+
+
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Remove what killed runs left behind, before any worker starts."""
-    from tests.fixtures.stack import WORKER, remove_left_over
+    from tests.kit.left_over import remove_of_dead_runs
+    from tests.kit.stack import WORKER, remove_left_over
 
     if not WORKER and not session.config.option.collectonly:
         remove_left_over()
+        remove_of_dead_runs()
+
+
+def pytest_collection_finish() -> None:
+    """Keep what was collected out of later garbage collections: a forked child copies all that one goes through."""
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Remove what this process's tests left behind."""
+    from tests.kit.left_over import remove_of_this_run
+
+    if not session.config.option.collectonly:
+        remove_of_this_run()
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
@@ -69,6 +100,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "backend" in metafunc.fixturenames:
         chosen = metafunc.config.getoption("--backend")
         backends = [c for c in _BACKENDS if chosen in {"auto", c}]
+        quicker, *others = sorted(backends, key=lambda c: (LACKS[c]() is not None, c is BackendChoice.DOCKER))
         if metafunc.definition.get_closest_marker("one_backend"):
-            backends = sorted(backends, key=lambda c: (LACKS[c]() is not None, c is BackendChoice.DOCKER))[:1]
-        metafunc.parametrize("backend", backends, indirect=True, ids=str)
+            backends = [quicker]
+        slow = others if metafunc.definition.get_closest_marker("quick_on_one") else []
+        each = [pytest.param(c, marks=[pytest.mark.slow] if c in slow else []) for c in backends]
+        metafunc.parametrize("backend", each, indirect=True, ids=str)

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 from typing import IO
 
-from infra.errors import EnvironmentFault
+from infra.config.errors import EnvironmentFault
 from infra.images.engine import Engine
 from infra.images.names import BASE, LABEL, SUITE
 
@@ -93,7 +93,10 @@ def _output(*command: str) -> str:
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout
     except (OSError, subprocess.CalledProcessError) as error:
-        raise EnvironmentFault(f"`{command[0]}` cannot be asked for this machine's Debian mirror: {error}.") from None
+        raise EnvironmentFault(
+            f"`{command[0]}` cannot be asked for this machine's Debian mirror: {error}. Run it by "
+            "hand, correct what it says and run the command again."
+        ) from None
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from infra.errors import EnvironmentFault
+from infra.config.errors import EnvironmentFault
 from infra.images.base import ensure_base
 from infra.images.context import Entry, files_of, packed
 from infra.images.engine import Engine
@@ -18,7 +18,7 @@ _HERE = Path(__file__).parent
 def build(engine: Engine, *, progress: Callable[[str], None], force: bool = False) -> list[str]:
     """Build the stand-ins of all default images; return their references.
 
-    A base that is there is used again, and what the engine has cached too, unless `force` asks for both anew.
+    A base that is there is used again, and what the engine has cached too, unless `force` asks for both again.
 
     Raises:
         EnvironmentFault: this machine lacks a tool, a right or the wheel, or the engine could not build.

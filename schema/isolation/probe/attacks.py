@@ -1,4 +1,4 @@
-"""What one tenant, or nobody, tries on another's rows: each attack is a statement, and what counts as held. Pure.
+"""What one tenant, or nobody, tries on another's rows: each attack is a statement, and what counts as held.
 
 A refusal is judged by its SQLSTATE (PostgreSQL manual, appendix A): 42501 is that of rights and policies, and class 23
 that of a constraint, which is asked after the policies, so that the row had passed them.
@@ -13,8 +13,8 @@ from uuid import UUID
 
 from psycopg.sql import SQL, Composed, Identifier
 
-from schema.isolation.catalogue import ForeignKey, UniqueKey
-from schema.isolation.probe.rows import Row, insertion
+from schema.isolation.facts import ForeignKey, UniqueKey
+from schema.isolation.probe.insertion import Row, insertion
 from schema.isolation.probe.shapes import Shape
 
 INSUFFICIENT_PRIVILEGE = "42501"
@@ -86,15 +86,19 @@ def on_all_there_is(table: str, intruder: UUID) -> Iterator[Attack]:
 def with_a_row_of_the_victim(table: str, row: Row, shape: Shape) -> Iterator[Attack]:
     """Put a new row among the victim's."""
     yield Attack("insert", table, insertion(table, row, shape))
-    columns = SQL(", ").join(map(Identifier, row))
+    given = {name: value for name, value in row.items() if not shape.columns[name].generated}
+    columns = SQL(", ").join(map(Identifier, given))
     copy = SQL("COPY {} ({}) FROM STDIN").format(SQL(table), columns)
-    yield Attack("copy-in", table, copy, copy=Copy.IN, copied=tuple(row.values()))
+    yield Attack("copy-in", table, copy, copy=Copy.IN, copied=tuple(given.values()))
 
 
 def beside_own_rows(table: str, victim: UUID) -> Iterator[Attack]:
     """Attack a table in which the intruder has a row of its own."""
     name, other = SQL(table), str(victim)
     yield Attack("read", table, SQL("SELECT FROM {} WHERE tenant_id = {}").format(name, other))
+    # A policy may show rows to whoever has some, as by a sub-query on another table.
+    yield Attack("update", table, SQL("UPDATE {} SET tenant_id = tenant_id WHERE tenant_id = {}").format(name, other))
+    yield Attack("delete", table, SQL("DELETE FROM {} WHERE tenant_id = {}").format(name, other))
     yield Attack("move", table, SQL("UPDATE {} SET tenant_id = {}").format(name, other))
 
 
@@ -121,7 +125,7 @@ def on_key(key: UniqueKey, own: Row, victims: Row, shape: Shape) -> Iterator[Att
 
 
 def _is_named(column: str, key: UniqueKey) -> bool:
-    """Say whether a key is over a column, as it is or in an expression; the tenant's is the intruder's to keep."""
+    """Return whether a key is over a column, as it is or in an expression; the tenant's is the intruder's to keep."""
     return column != "tenant_id" and any(re.search(rf"\b{re.escape(column)}\b", text) for text in key.columns)
 
 
@@ -130,6 +134,8 @@ def on_foreign_key(key: ForeignKey, own: Row, victims: Row, mine: Row, shape: Sh
     pairs = [
         (child, other) for child, other in zip(key.columns, key.parent_columns, strict=True) if child != "tenant_id"
     ]
+    if any(shape.columns[child].generated for child, _ in pairs):
+        return  # where it points is not said, but computed
     pointing = {child: victims[other] for child, other in pairs}
     if pointing != {child: mine[other] for child, other in pairs}:  # else the row points at the intruder's own
         row = {**own, **pointing}

@@ -6,15 +6,14 @@ from typing import Any
 from uuid import UUID
 
 import psycopg
-from psycopg.sql import SQL, Composable, Composed, Identifier, Literal
 
-from schema.isolation.catalogue import Catalogue, ForeignKey
-from schema.isolation.probe.factories import Factory
-from schema.isolation.probe.mending import Mending, Unmade
-from schema.isolation.probe.shapes import Column, Shape
+from schema.isolation.facts import Catalogue, ForeignKey
+from schema.isolation.probe.check_solver import CannotSynthesize, CheckSolver
+from schema.isolation.probe.circles import groups
+from schema.isolation.probe.factories import Factory, made_by
+from schema.isolation.probe.insertion import Row, first_row, insert_at_once
+from schema.isolation.probe.shapes import Shape
 from schema.isolation.probe.values import made_up
-
-Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,85 +26,103 @@ class Maker:
     _made: dict[tuple[UUID | None, str], Row] = field(default_factory=dict)
     _accepted: dict[str, Row] = field(default_factory=dict)
 
-    def tables(self) -> tuple[str, ...]:
-        """Return the tables that the application can reach, each behind those that it must reference.
+    def groups(self) -> list[tuple[str, ...]]:
+        """Return the tables that the application can reach, each after those that it must reference.
 
-        What a partition or child holds comes through its parent. Of a circle one table comes too early, and its row
-        cannot be made.
+        What a partition or child holds comes through its parent. Tables that must reference each other are one group,
+        whose rows are made by one statement.
         """
-        order: dict[str, None] = {}
-        seen: set[str] = set()
-
-        def place(table: str) -> None:
-            if table not in seen:
-                seen.add(table)
-                for key in self._needed_keys(table):
-                    place(key.parent)
-                order[table] = None
-
-        for relation in self.catalogue.reachable_tables:
-            if not relation.child:
-                place(relation.name)
-        return tuple(order)
+        needs = {table: [key.parent for key in self._needed_keys(table)] for table in self.shapes}
+        return groups(needs, (table.name for table in self.catalogue.reachable_tables if not table.child))
 
     def made(self, table: str, tenant: UUID) -> Row | None:
         """Return the row that was made for a tenant, or for all of them where the table does not say whose it is."""
         return self._made.get((self._whose(table, tenant), table))
 
-    def insert(self, connection: psycopg.Connection[Any], table: str, tenant: UUID) -> None:
-        """Make a row and remember it, with every value as the server holds it.
+    def insert(self, connection: psycopg.Connection[Any], group: tuple[str, ...], tenant: UUID) -> None:
+        """Make a row of each table of a group and remember it, with every value as the server holds it.
 
         Of a table that does not say whose its rows are any row will do, and one that is there.
 
         Raises:
-            Unmade: the row is refused, whatever is tried.
+            CannotSynthesize: a row is refused, whatever is tried.
         """
-        shape, key = self.shapes[table], (self._whose(table, tenant), table)
-        if key[0] is None and (there := _first(connection, table, shape)):
-            self._made[key] = there
-            return
-        mending = Mending(shape)
-        row = self.compose(table, tenant)
-        while key not in self._made:
+        for table in group:
+            key = (self._whose(table, tenant), table)
+            if key[0] is None and (there := first_row(connection, table, self.shapes[table])):
+                self._made[key] = there
+        missing = tuple(table for table in group if self.made(table, tenant) is None)
+        rows = self._drafts(missing, tenant)
+        mending = {table: CheckSolver(table, self.shapes[table]) for table in missing}
+        while rows and any(self.made(table, tenant) is None for table in rows):
             try:
                 with connection.transaction():
-                    self._made[key] = _inserted(connection, table, row, shape)
+                    for table, row in insert_at_once(connection, rows, self.shapes).items():
+                        self._made[self._whose(table, tenant), table] = row
             except psycopg.Error as error:
-                mending.refused(error)
-                row.update(mending.next())
-        self._accepted[table] = self._checked(table, row)
+                refused = _refused(error, missing)
+                mending[refused].refused(error)
+                rows[refused].update(mending[refused].next())
+        for table, row in rows.items():
+            self._accepted[table] = self._checked(table, row)
 
     def compose(self, table: str, tenant: UUID) -> dict[str, Any]:
         """Return the values of a new row of a tenant, for an INSERT.
 
         Raises:
-            Unmade: a column's type is not known, or a parent's row could not be made.
+            CannotSynthesize: a column's type is not known, a parent's row could not be made, or the factory fails.
         """
-        shape = self.shapes[table]
-        needed = [column for column in shape.columns.values() if column.needed]
-        row: dict[str, Any] = {column.name: value for column in needed if (value := made_up(column)) is not None}
-        for key in self._needed_keys(table):
-            row.update(self._reference(key, tenant, row))
-        row.update(self._accepted.get(table, {}))
-        if table in self.factories:
-            row.update(self.factories[table](tenant))
-        if "tenant_id" in shape.columns:
-            row["tenant_id"] = str(tenant)
-        for column in needed:
-            if column.name not in row:
-                raise Unmade(f"no value of the type {column.type} can be made up for {column.name}")
-        return row
+        return self._drafts((table,), tenant)[table]
 
-    def _reference(self, key: ForeignKey, tenant: UUID, row: Row) -> Row:
-        parent = row if key.parent == key.table else self.made(key.parent, tenant)
+    def _drafts(self, group: tuple[str, ...], tenant: UUID) -> dict[str, dict[str, Any]]:
+        given = {table: self._given(table, tenant) for table in group}
+        rows = {table: {**self._made_up(table), **self._accepted.get(table, {}), **given[table]} for table in group}
+        for _ in group:  # a value may be handed on along the whole circle
+            for table in group:
+                for key in self._needed_keys(table):
+                    rows[table].update({**self._reference(key, tenant, rows), **given[table]})
+        for table, row in rows.items():
+            for column in self.shapes[table].columns.values():
+                if column.needed and row.get(column.name) is None:
+                    reason = f"no value of the type {column.type} can be made up for {column.name}"
+                    raise CannotSynthesize(table, reason, (column.name,))
+        return rows
+
+    def _made_up(self, table: str) -> dict[str, Any]:
+        needed = (column for column in self.shapes[table].columns.values() if column.needed)
+        return {column.name: value for column in needed if (value := made_up(column)) is not None}
+
+    def _given(self, table: str, tenant: UUID) -> dict[str, Any]:
+        """Return what is not to be made up: what the factory returns, and whose the row is."""
+        row = made_by(self.factories[table], table, tenant) if table in self.factories else {}
+        return {**row, "tenant_id": str(tenant)} if "tenant_id" in self.shapes[table].columns else row
+
+    def _reference(self, key: ForeignKey, tenant: UUID, rows: Mapping[str, dict[str, Any]]) -> Row:
+        """Return the columns of a foreign key, with the values of the parent's row: made, or about to be."""
+        draft = rows.get(key.parent)
+        parent = self.made(key.parent, tenant) if draft is None else draft
         if parent is None:
-            raise Unmade(f"there is no row of {key.parent} for {key.name} to point at")
+            raise CannotSynthesize(
+                key.table, f"there is no row of {key.parent} for {key.name} to point at", key.columns
+            )
+        if draft is not None:
+            for name in key.parent_columns:
+                if name not in draft:
+                    draft[name] = self._beforehand(key, name)
         return {child: parent.get(own) for child, own in zip(key.columns, key.parent_columns, strict=True)}
+
+    def _beforehand(self, key: ForeignKey, name: str) -> str | None:
+        """Return a value for a column of a row that is pointed at before it is there, instead of its default."""
+        column = self.shapes[key.parent].columns[name]
+        if column.generated:
+            reason = f"{key.name} must point at {key.parent}.{name}, which is generated when that row is there"
+            raise CannotSynthesize(key.table, reason, key.columns)
+        return made_up(column)
 
     def _needed_keys(self, table: str) -> Iterator[ForeignKey]:
         columns = self.shapes[table].columns
         for key in self.catalogue.foreign_keys:
-            if key.table == table and all(name in columns and columns[name].not_null for name in key.columns):
+            if key.table == table and all(columns[name].can_be_aimed for name in key.columns):
                 yield key
 
     def _checked(self, table: str, row: Row) -> Row:
@@ -118,30 +135,7 @@ class Maker:
         return tenant if "tenant_id" in self.shapes[table].columns else None
 
 
-def insertion(table: str, row: Row, shape: Shape) -> Composed:
-    """Return the INSERT of a row, whole, with its values as literals; text is cast to the column's type."""
-    return SQL("INSERT INTO {} ({}) VALUES ({})").format(
-        SQL(table),
-        SQL(", ").join(map(Identifier, row)),
-        SQL(", ").join(_cast(value, shape.columns.get(column)) for column, value in row.items()),
-    )
-
-
-def _cast(value: Any, column: Column | None) -> Composable:
-    # Of a column that there is not, which a factory may name, the server says so.
-    return Literal(value) if column is None else SQL("{}::{}").format(Literal(value), SQL(column.type))
-
-
-def _inserted(connection: psycopg.Connection[Any], table: str, row: Row, shape: Shape) -> Row:
-    statement = SQL("{} RETURNING {}").format(insertion(table, row, shape), _as_text(shape))
-    found = connection.execute(statement).fetchone()
-    return dict(zip(shape.columns, found or (), strict=True))
-
-
-def _first(connection: psycopg.Connection[Any], table: str, shape: Shape) -> Row | None:
-    found = connection.execute(SQL("SELECT {} FROM {} LIMIT 1").format(_as_text(shape), SQL(table))).fetchone()
-    return None if found is None else dict(zip(shape.columns, found, strict=True))
-
-
-def _as_text(shape: Shape) -> Composable:
-    return SQL(", ").join(SQL("{}::text").format(Identifier(column)) for column in shape.columns)
+def _refused(error: psycopg.Error, tables: tuple[str, ...]) -> str:
+    """Return whose row the server refused; it names the table without its schema, or names none."""
+    named = (table for table in tables if table.rpartition(".")[2].strip('"') == error.diag.table_name)
+    return next(named, tables[0])

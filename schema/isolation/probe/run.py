@@ -9,16 +9,17 @@ from uuid import UUID, uuid4
 import psycopg
 from psycopg.sql import SQL
 
-from infra.settings import Settings
-from infra.urls import DatabaseUrl
-from schema.connect import connect, unavailable
-from schema.errors import IsolationError
-from schema.isolation.catalogue import Catalogue
+from infra.config.settings import Settings
+from infra.config.urls import DatabaseUrl
+from schema.client.connection import connect, unavailable
+from schema.errors import IsolationError, SchemaError
+from schema.isolation.facts import Catalogue
 from schema.isolation.finding import Finding
 from schema.isolation.probe import attacks
 from schema.isolation.probe.attacks import Attack, Copy, Outcome, breach
-from schema.isolation.probe.factories import Factory
-from schema.isolation.probe.mending import Unmade
+from schema.isolation.probe.check_solver import CannotSynthesize
+from schema.isolation.probe.factories import Factory, factory_to_write
+from schema.isolation.probe.partitions import make_room
 from schema.isolation.probe.rows import Maker
 from schema.isolation.probe.shapes import read_shapes
 from schema.isolation.reading import read
@@ -26,12 +27,12 @@ from schema.isolation.reading import read
 # Nothing was refused: the server went away, was short of something or took too long (PostgreSQL manual, appendix A).
 _UNANSWERED = ("08", "40", "53", "55P", "57")
 _LIMITS = {"statement_timeout": "30s", "lock_timeout": "10s"}
+_TABLES_A_REPORT = 10
 _DECLARED = "`invoke generate` writes what TenantMixin declares; see \\d {} for what is there"
 _FIXES = {
-    "truncate": "REVOKE TRUNCATE ON {} FROM app_user, PUBLIC",
+    "truncate": "REVOKE TRUNCATE ON {} FROM {roles}, PUBLIC CASCADE",
     "upsert": "let the key lead with tenant_id",
     "reference": "let the foreign key hold tenant_id on both sides",
-    "row": "name a factory for it under [tool.groundwork.isolation.factories] of pyproject.toml",
 }
 RULES = frozenset(
     f"probe-{name}"
@@ -45,10 +46,11 @@ RULES = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Probed:
-    """What came of a probe."""
+    """What came of a probe; `error` is what ended it before all attacks were made."""
 
     findings: tuple[Finding, ...]
     attacks: int
+    error: SchemaError | None = None
 
 
 def probe(
@@ -62,30 +64,40 @@ def probe(
 
     `owner` and `user` are the owner and the application's role on that database.
 
+    Where the server goes away, or rows cannot be looked at for a reason that is no table's own, what was found until
+    then is returned with the error.
+
     Raises:
-        DatabaseUnavailable: the server goes away or refuses a role.
-        IsolationError: rows cannot be made or looked at for a reason that is no table's own.
+        DatabaseUnavailable: the server is away or refuses a role.
     """
+    siege, error = None, None
     with (
         connect(owner, settings, autocommit=True, parameters=_LIMITS) as seeing,
         connect(user, settings, autocommit=True, parameters=_LIMITS) as attacking,
     ):
         try:
-            catalogue = read(seeing)
-            siege = _Siege(catalogue, Maker(catalogue, read_shapes(seeing), factories), seeing, attacking)
+            catalogue = read(seeing, user.user)
+            make_room(seeing)
+            siege = _ProbeRun(catalogue, Maker(catalogue, read_shapes(seeing), factories), seeing, attacking)
             siege.run(say)
-        except psycopg.OperationalError as error:
-            raise unavailable(owner, error, lost=True) from error
-        except psycopg.Error as error:
-            raise IsolationError(
-                f"The attacks on {owner.database} could not be made: {error.diag.message_primary or error} "
-                f"({error.sqlstate}). Look whether a trigger or a deferred constraint refuses ordinary rows."
-            ) from error
-    return Probed(tuple(dict.fromkeys(siege.findings)), siege.attacks)
+        except psycopg.Error as reason:
+            error = _explained(owner, reason)
+    if siege is None:
+        return Probed((), 0, error)
+    return Probed(tuple(dict.fromkeys(siege.findings)), siege.attacks, error)
+
+
+def _explained(owner: DatabaseUrl, error: psycopg.Error) -> SchemaError:
+    if isinstance(error, psycopg.OperationalError):
+        return unavailable(owner, error, lost=True)
+    return IsolationError(
+        f"The attacks on {owner.database} could not be made: {error.diag.message_primary or error} "
+        f"({error.sqlstate}). Look whether a trigger or a deferred constraint refuses ordinary rows."
+    )
 
 
 @dataclass(slots=True)
-class _Siege:
+class _ProbeRun:
     catalogue: Catalogue
     maker: Maker
     seeing: psycopg.Connection[Any]
@@ -99,8 +111,10 @@ class _Siege:
         self._fill(self.victim)
         before = self._state()
         targets = [table.name for table in self.catalogue.reachable_tables]
-        for number, table in enumerate(targets, 1):
-            say(f"attacking {table} ({number} of {len(targets)})")
+        say(f"attacking {len(targets)} tables")
+        for number, table in enumerate(targets):
+            if number and number % max(_TABLES_A_REPORT, len(targets) // 10) == 0:
+                say(f"attacked {number} of {len(targets)} tables")
             # Nobody first: its first transaction is that of a connection which never had a tenant.
             for tenant in (None, self.intruder):
                 self._attack(tenant, self._on_others_rows(table))
@@ -143,21 +157,25 @@ class _Siege:
                 yield from attacks.on_foreign_key(foreign, own, theirs, mine, shape)
 
     def _attack(self, tenant: UUID | None, tried: Iterable[Attack]) -> None:
-        for attack in tried:
-            self.attacks += 1
-            achieved = breach(attack, _outcome(self.attacking, tenant, attack))
-            if achieved:
-                whom = "with no tenant" if tenant is None else "as another tenant"
-                self._found(attack.name, attack.object, f"{whom}: {achieved}")
+        try:
+            for attack in tried:
+                self.attacks += 1
+                achieved = breach(attack, _outcome(self.attacking, tenant, attack))
+                if achieved:
+                    whom = "with no tenant" if tenant is None else "as another tenant"
+                    self._found(attack.name, attack.object, f"{whom}: {achieved}")
+        except CannotSynthesize as reason:
+            self._unmade(reason, reason.table)
 
     def _fill(self, tenant: UUID) -> None:
         with self._unforced():
             _enter(self.seeing, tenant)
-            for table in self.maker.tables():
+            for group in self.maker.groups():
                 try:
-                    self.maker.insert(self.seeing, table, tenant)
-                except Unmade as reason:
-                    self._found("row", table, f"no row can be made up to attack it with: {reason}")
+                    self.maker.insert(self.seeing, group, tenant)
+                except CannotSynthesize as reason:
+                    for table in group:
+                        self._unmade(reason, table)
 
     def _state(self) -> dict[str, list[tuple[Any, ...]]]:
         """Return all rows of the victim, as the owner sees them who is held by nothing for this moment."""
@@ -181,8 +199,15 @@ class _Siege:
             for table in forced:
                 self.seeing.execute(SQL("ALTER TABLE {} FORCE ROW LEVEL SECURITY").format(table))
 
+    def _unmade(self, reason: CannotSynthesize, table: str) -> None:
+        where = "" if table == reason.table else f" together with that of {reason.table}"
+        wrong = f"no row can be made up to attack it with{where}: {reason}"
+        self.findings.append(Finding("probe-row", table, wrong, factory_to_write(reason.table, reason.columns)))
+
     def _found(self, name: str, what: str, wrong: str) -> None:
-        self.findings.append(Finding(f"probe-{name}", what, wrong, _FIXES.get(name, _DECLARED).format(what)))
+        roles = ", ".join(self.catalogue.application)
+        fix = _FIXES.get(name, _DECLARED).format(what, roles=roles)
+        self.findings.append(Finding(f"probe-{name}", what, wrong, fix))
 
 
 def _outcome(connection: psycopg.Connection[Any], tenant: UUID | None, attack: Attack) -> Outcome:

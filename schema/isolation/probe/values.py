@@ -1,10 +1,11 @@
-"""Values for columns, made up from their types and their CHECKs alone. Pure; standard library only.
+"""Values for columns, made up from their types and their CHECKs alone.
 
 A value is text that the server casts to the column's type.
 """
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date, timedelta
 from itertools import count
 from uuid import uuid4
@@ -36,6 +37,7 @@ _COMMON = ("a", "A", "abc", "ABC", "a-b", "a@example.com", "https://example.com"
 # Whatever a range is of, the last holds all of it.
 _RANGES = ("[1,2)", "[2000-01-01,2000-01-02)", "(,)")
 _NUMBER = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?")
+_MANY = 10  # elements of an array that is tried
 _HEADER = 4  # bytes of a varlena header, which the type modifier of a text type counts
 
 _counter = count(1)
@@ -88,6 +90,8 @@ def candidates(check: Check, column: Column) -> Iterator[str | None]:
     """Return values that might satisfy a CHECK: those that it names, their neighbours, and common forms."""
     if not column.not_null:
         yield None
+    if column.element:
+        yield from _arrays(check, column)
     yield from column.labels
     yield from (literal.replace("''", "'") for literal in re.findall(r"'((?:[^']|'')*)'", check.definition))
     for number in map(float, _NUMBER.findall(check.definition)):
@@ -102,3 +106,19 @@ def candidates(check: Check, column: Column) -> Iterator[str | None]:
     yield from (*_COMMON, "0", "1", "-1", "{}")
     if (value := made_up(column)) is not None:
         yield value
+
+
+def _arrays(check: Check, column: Column) -> Iterator[str]:
+    """Return arrays of one element that might satisfy a CHECK, and of as many as it names."""
+    element = replace(column, kind=column.element, element="", not_null=True, modifier=-1)
+    found = [*filter(None, candidates(check, element))]
+    yield from (_array([one]) for one in found)
+    for number in map(int, map(float, _NUMBER.findall(check.definition))):
+        if 1 < number <= _MANY:
+            yield from (_array([one] * number) for one in found)
+
+
+def _array(elements: list[str]) -> str:
+    """Return an array as text (PostgreSQL manual, 8.15.6)."""
+    quoted = (element.replace("\\", "\\\\").replace('"', '\\"') for element in elements)
+    return "{" + ",".join(f'"{one}"' for one in quoted) + "}"

@@ -1,12 +1,18 @@
-"""Every rule, in the order in which findings are told. A rule's name with dashes is what the allow-list calls it by."""
+"""Every rule, in the order in which findings are told. A rule's name with dashes is what the allow-list calls it by.
+
+A fix may need what the fix of an earlier finding makes: a policy its function, a key that no other references.
+"""
 
 from schema.isolation.finding import Rule
-from schema.isolation.rules import code, keys, rights, tables
+from schema.isolation.rules import code, functions, keys, rights, roles, tables
 
 RULES: tuple[Rule, ...] = (
+    functions.tenant_function_missing,
+    functions.function_changed,
     tables.tenant_column,
     tables.tenant_column_type,
     tables.tenant_column_nullable,
+    tables.table_unprotected,
     tables.row_security_off,
     tables.row_security_not_forced,
     tables.policy_missing,
@@ -18,29 +24,33 @@ RULES: tuple[Rule, ...] = (
     tables.rewrite_rule,
     tables.foreign_key_disabled,
     tables.invalid_index,
-    keys.unique_across_tenants,
     keys.foreign_key_across_tenants,
     keys.foreign_key_nulls_the_tenant,
+    keys.unique_across_tenants,
     code.view_of_its_owner,
     code.materialized_view,
     code.foreign_table,
-    code.tenant_function_missing,
-    code.security_definer_search_path,
-    code.security_definer_bypasses,
-    code.security_definer_for_everybody,
-    code.leakproof_function,
-    code.immutable_in_policy,
-    code.setting_in_policy,
-    code.untrusted_language,
     code.event_trigger,
+    code.system_object,
+    code.system_function,
+    functions.security_definer,
+    functions.security_definer_search_path,
+    functions.security_definer_bypasses,
+    functions.security_definer_for_everybody,
+    functions.leakproof_function,
+    functions.immutable_in_policy,
+    functions.setting_in_policy,
+    functions.function_undeclared,
+    functions.untrusted_language,
     rights.user_privilege,
     rights.column_privilege,
     rights.public_privilege,
     rights.maintenance_privilege,
     rights.default_privilege,
-    rights.owned_by_user,
-    rights.role_missing,
-    rights.role_attribute,
-    rights.role_membership,
-    rights.session_default,
+    roles.owned_by_user,
+    roles.application_role,
+    roles.role_missing,
+    roles.role_attribute,
+    roles.role_membership,
+    roles.session_default,
 )

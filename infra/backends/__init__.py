@@ -1,0 +1,1 @@
+"""What the stack runs on: containers or plain processes, behind one protocol."""

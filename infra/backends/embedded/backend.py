@@ -1,0 +1,315 @@
+"""The embedded backend: the protocol's words put to plain processes."""
+
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import replace
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from shlex import quote
+
+import psutil
+from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
+
+from infra.backends.data_directory import MADE, MARKER, Data
+from infra.backends.embedded import postgres, process, redis
+from infra.backends.embedded.binaries import Programs, find_programs, place, placed
+from infra.backends.embedded.folder import opened, remove_made
+from infra.backends.embedded.log import read_log
+from infra.backends.embedded.plan import Observed, Verb, plan_up, words_of
+from infra.backends.embedded.server import Launch
+from infra.backends.listening import listens, refuse_privileged
+from infra.backends.protocol import Operation, Say, Server
+from infra.backends.redis_file import refuse_damaged, snapshot_magic
+from infra.backends.redis_program import choose
+from infra.backends.steps import run_uninterrupted
+from infra.config.errors import ended
+from infra.config.identity import ROOT_STATE, Project, Service, state_directory
+from infra.config.settings import BackendChoice
+from infra.declaration.spec import StackSpec
+
+_STRAY_SECONDS = 10
+_PORT_SECONDS = 5
+_COMPLETE = {Service.POSTGRES: postgres.is_complete, Service.REDIS: redis.is_complete}
+_STOP = {Service.POSTGRES: (signal.SIGINT, 30.0), Service.REDIS: (signal.SIGTERM, 10.0)}
+
+
+class EmbeddedBackend:
+    """The stack's servers as processes of this machine, their data below the state folder."""
+
+    choice = BackendChoice.EMBEDDED
+
+    def __init__(self, project: Project, *, durable: bool = True, services: Sequence[Service] = tuple(Service)) -> None:
+        """Say where the data lives: on disk, or in memory where it need not last; and which servers are run."""
+        self._services = services
+        self._account = process.Account.for_servers()
+        in_memory = not durable and os.access(postgres.MEMORY, os.W_OK)
+        self.folder = postgres.MEMORY / f"groundwork-{project.id}" if in_memory else state_directory(project)
+        # Shared by all projects of this user: it holds nothing of any of them.
+        self._templates = state_directory(project).parent / "templates"
+        self._children: dict[Service, subprocess.Popen[bytes]] = {}
+
+    def resolve(self, spec: StackSpec, known: Mapping[Service, str], deadline: timedelta | None, say: Say) -> StackSpec:  # noqa: ARG002 - the protocol's signature
+        """Return `spec` as it is: what it names for containers is not used here."""
+        return spec
+
+    def present(self, spec: StackSpec, known: Mapping[Service, str]) -> StackSpec:  # noqa: ARG002 - the protocol's signature
+        """Return `spec` as it is."""
+        return spec
+
+    def missing(self, spec: StackSpec) -> tuple[Operation, ...]:  # noqa: ARG002 - the protocol's signature
+        """Return nothing: the programs are installed or they are not."""
+        return ()
+
+    def engine(self) -> tuple[str, str]:
+        """Return nothing: the servers run on this machine."""
+        return "", ""
+
+    def refuse_other_engine(self, endpoint: str, engine: str) -> None:
+        """Return: there is no engine."""
+
+    def servers(self) -> dict[Service, Server]:
+        """Return the project's running servers."""
+        found = {}
+        for service in Service:
+            running = self._running(service)
+            started = process.noted(self._beside(service, "json"))
+            if running is not None and started is not None:
+                since = process.started_at(running)
+                start_id = f"{running.pid} {since.isoformat()} {started.config_hash}"
+                found[service] = Server(service, started.port, since, start_id, f"process {running.pid}")
+        return found
+
+    def plan(self, spec: StackSpec) -> tuple[Operation, ...]:
+        """Return what `up` would do, without doing it.
+
+        Raises:
+            StackError: the data is another major version's.
+        """
+        installed = self._installed()
+        return self._plan(self._launches(spec, self._programs(installed)), installed)
+
+    def up(
+        self, spec: StackSpec, undo: ExitStack, meanwhile: Callable[[], None] = lambda: None
+    ) -> tuple[Operation, ...]:
+        """Bring the processes to what `spec` declares."""
+        installed = self._installed()
+        programs = self._programs(installed)
+        launches = {launch.service: launch for launch in self._launches(spec, programs)}
+        operations = self._plan(tuple(launches.values()), installed)
+        if operations:
+            meanwhile()
+            self._make_room(installed, undo)
+        for operation in operations:
+            launch = launches[Service(operation.target)]
+            match operation.verb:
+                case Verb.STOP:
+                    run_uninterrupted(partial(self._stop_for_now, launch, undo))
+                case Verb.INITIALISE:
+                    self._initialise(spec, launch, programs, undo)
+                case Verb.START:
+                    run_uninterrupted(partial(self._start, launch, undo))
+                case _:
+                    raise AssertionError(f"no step of this backend: {operation}")
+        self._await_ports(launches.values())
+        return operations
+
+    def _await_ports(self, launches: Iterable[Launch]) -> None:
+        """Wait until the servers that were started listen or have ended: then their ports are nobody else's."""
+        waiting = Retrying(
+            retry=retry_if_result(lambda settled: not settled),
+            stop=stop_after_delay(_PORT_SECONDS),
+            wait=wait_fixed(0.005),
+            retry_error_callback=lambda _: None,
+        )
+        for launch in launches:
+            child = self._children.get(launch.service)
+            if child is not None:
+                waiting(lambda child=child, port=launch.port: child.poll() is not None or listens(port))
+
+    def still_alive(self, service: Service) -> None:
+        """Return while the service's process runs."""
+        child = self._children.get(service)
+        if child is not None and child.poll() is not None:
+            raise ended(f"The {service} server", service, child.returncode)
+
+    def confirm(self, spec: StackSpec) -> str:  # noqa: ARG002 - the protocol's signature
+        """Mark data that `up` made as complete. Looking into a folder costs nothing, so it needs no name."""
+        directory = self._directory(Service.POSTGRES)
+        if (directory / MADE).exists():
+            (directory / MARKER).touch()
+        return ""
+
+    def administer(self, spec: StackSpec, statements: Sequence[str], known_users: Sequence[str]) -> None:  # noqa: ARG002 - single-user mode asks for no user
+        """Run statements in single-user mode (PostgreSQL manual, postgres(1)); the server starts again."""
+        programs = self._programs(self._installed())
+        launch = self._launches(spec, programs)[0]
+        self._stop(Service.POSTGRES)
+        postgres.administer(programs.postgres, launch.directory, statements, self._account)
+        self._start(launch, ExitStack())
+
+    def down(self, *, volumes: bool, services: Collection[Service] = tuple(Service)) -> tuple[Operation, ...]:
+        """Stop these servers; with `volumes` remove their data that `up` made, logs and programs as well."""
+        whole_stack = set(services) == set(Service)
+        cause = "the stack goes down" if whole_stack else "it is to go down"
+        stopped = tuple(Operation(Verb.STOP, s.value, cause) for s in services if self._stop(s))
+        for service in services:  # a command that was killed may have started one and not come to note it
+            process.end_strays(self._directory(service), _STRAY_SECONDS)
+        if volumes:
+            for service in services:
+                remove_made(self._directory(service), self._beside(service, "log"), self._beside(service, "json"))
+        if volumes and whole_stack:
+            shutil.rmtree(self._bin, ignore_errors=True)
+            with suppress(OSError):
+                self.folder.rmdir()
+        return stopped
+
+    def refuse_used_data(self, services: Collection[Service] = tuple(Service)) -> None:
+        """Return: a folder can be removed whoever looks into it."""
+
+    def has_data(self) -> bool:
+        """Return whether data is there that a server may be started on."""
+        found = postgres.read_data(self._directory(Service.POSTGRES))
+        return found is not None and found.complete
+
+    def left(self, services: Collection[Service] = tuple(Service)) -> tuple[str, ...]:
+        """Return the commands that remove what `down` left of these servers."""
+        folders = (self._directory(service).parent for service in services)
+        return tuple(f"rm -r {quote(str(folder))}" for folder in folders if folder.exists())
+
+    def refuse_damaged_redis(self, spec: StackSpec) -> None:  # noqa: ARG002 - the protocol's signature
+        """Refuse an append-only file that Redis would not load."""
+        directory = self._directory(Service.REDIS)
+        refuse_damaged(str(directory), lambda name: opened(directory / name))
+
+    def data(self, spec: StackSpec) -> Data | None:  # noqa: ARG002 - the protocol's signature
+        """Read what the data folder says of itself."""
+        return postgres.read_data(self._directory(Service.POSTGRES))
+
+    def client(self, service: Service, words: Sequence[str], *, terminal: bool) -> Sequence[str]:  # noqa: ARG002 - the protocol's signature
+        """Return nothing: the servers' programs are this machine's."""
+        return ()
+
+    def logs(self, service: Service, lines: int, *, follow: bool = False) -> Iterator[str]:
+        """Yield the last lines of the service's log, then with `follow` each new one."""
+        return read_log(self._beside(service, "log"), lines, follow=follow)
+
+    @property
+    def _bin(self) -> Path:
+        return self.folder / "bin"
+
+    def _directory(self, service: Service) -> Path:
+        return self.folder / service / "data"
+
+    def _beside(self, service: Service, suffix: str) -> Path:
+        return self.folder / service / f"{service}.{suffix}"
+
+    def _installed(self) -> Programs:
+        """Return the installed programs; for Redis the one that goes on with its data."""
+        directory, former = self._directory(Service.REDIS), process.noted(self._beside(Service.REDIS, "json"))
+        last = Path(former.command[0]).name if former else ""
+        magic = snapshot_magic(lambda name: opened(directory / name))
+        return find_programs(lambda found: choose(found, last, magic, str(directory)))
+
+    def _programs(self, installed: Programs) -> Programs:
+        return installed if self._account is None else placed(installed, self._bin)
+
+    def _make_room(self, installed: Programs, undo: ExitStack) -> None:
+        _make_folder(self.folder)
+        if self._account is None:
+            return
+        ROOT_STATE.mkdir(parents=True, exist_ok=True)
+        ROOT_STATE.chmod(0o755)
+        if not self._bin.exists():
+            undo.callback(shutil.rmtree, self._bin, ignore_errors=True)
+            _make_folder(self._bin)
+        place(installed, self._bin)
+
+    def _launches(self, spec: StackSpec, programs: Programs) -> tuple[Launch, ...]:
+        launches = (
+            postgres.launch(spec.postgres, programs.postgres, self._directory(Service.POSTGRES)),
+            redis.launch(spec.redis, programs.redis, self._directory(Service.REDIS)),
+        )
+        for launch in launches:
+            refuse_privileged(launch.service, launch.port)
+        return tuple(launch for launch in launches if launch.service in self._services)
+
+    def _plan(self, launches: tuple[Launch, ...], installed: Programs) -> tuple[Operation, ...]:
+        operations = plan_up(launches, {service: self._observe(service) for service in Service})
+        steps = {step.verb for step in operations if step.target == Service.POSTGRES}
+        if Verb.START in steps and Verb.INITIALISE not in steps:
+            postgres.refuse_missing_libraries(self._directory(Service.POSTGRES), installed.postgres)
+        return operations
+
+    def _observe(self, service: Service) -> Observed:
+        running = self._running(service)
+        started = process.noted(self._beside(service, "json"))
+        directory = self._directory(service)
+        return Observed(
+            running=running is not None,
+            config_hash=started.config_hash if started else None,
+            complete=running is not None or _COMPLETE[service](directory),
+            words=words_of(started.command, started.config) if started else (),
+        )
+
+    def _running(self, service: Service) -> psutil.Process | None:
+        directory = self._directory(service)
+        started = process.noted(self._beside(service, "json"))
+        # PostgreSQL's own lock file first: it holds where the notes are of a server that is gone.
+        lock = postgres.server_pid(directory) if service is Service.POSTGRES else None
+        child = self._children.get(service)
+        pids = (lock, started and started.pid, child and child.pid)
+        return next((found for pid in pids if pid and (found := process.find(pid, directory))), None)
+
+    def _initialise(self, spec: StackSpec, launch: Launch, programs: Programs, undo: ExitStack) -> None:
+        # How to take a step back comes first: an interrupt may fall between any two lines.
+        new = not launch.directory.parent.exists()
+        undo.callback(remove_made, launch.directory, *((launch.log, launch.notes) if new else ()))
+        _make_folder(launch.directory.parent)
+        process.end_strays(launch.directory, _STRAY_SECONDS)
+        if launch.service is Service.POSTGRES:
+            _make_folder(self._templates)
+            postgres.initialise(spec.postgres, programs.postgres, launch.directory, self._templates, self._account)
+        else:
+            redis.initialise(launch.directory, self._account)
+
+    def _start(self, launch: Launch, undo: ExitStack) -> None:
+        process.end_strays(launch.directory, _STRAY_SECONDS)
+        if launch.service is Service.POSTGRES:
+            postgres.forget_dead_server(launch.directory)
+        config = launch.config + launch.password_line.reveal()
+        child = process.spawn(launch.command, launch.directory, launch.log, self._account, config=config)
+        self._children[launch.service] = child
+        # Before it is written down, which a full disk refuses.
+        undo.callback(self._stop, launch.service)
+        process.note(
+            launch.notes, process.Started(child.pid, launch.port, launch.config_hash, launch.command, launch.config)
+        )
+
+    def _stop_for_now(self, launch: Launch, undo: ExitStack) -> None:
+        """Stop a server that is to be started otherwise, so that it can be started again as it was."""
+        before = process.noted(launch.notes)
+        self._stop(launch.service)
+        if before is not None:
+            former = replace(launch, command=before.command, config=before.config, port=before.port)
+            undo.callback(lambda: self._start(former, ExitStack()))
+
+    def _stop(self, service: Service) -> bool:
+        running = self._running(service)
+        if running is None:
+            return False
+        how, seconds = _STOP[service]
+        process.stop(running, self._directory(service), how, seconds)
+        if service in self._children:
+            self._children.pop(service).wait()
+        return True
+
+
+def _make_folder(folder: Path) -> None:
+    """Make a folder that the servers' user can pass through and nobody else can list."""
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o711)

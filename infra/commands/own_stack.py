@@ -1,0 +1,38 @@
+"""The stack of this checkout, and what prepares its database."""
+
+from typing import TYPE_CHECKING
+
+from infra.config.identity import Project
+from infra.config.settings import CHECKOUT, Settings
+
+if TYPE_CHECKING:
+    from infra.config.urls import DatabaseUrl
+    from infra.stack.readiness import Preparation
+
+
+def project() -> Project:
+    """Return the project that this checkout belongs to.
+
+    Raises:
+        ConfigError: the checkout's record cannot be read.
+    """
+    from infra.config.identity import project_at
+
+    return project_at(CHECKOUT)
+
+
+def preparation() -> "Preparation":
+    """Return what makes roles, database and rights between a server's answer and the proof that it serves."""
+    from infra.stack.readiness import Preparation
+    from schema.admin.role_state import ROLE_STATE
+
+    def load() -> None:
+        from schema.admin import roles  # noqa: F401 - imported ahead of its use
+
+    def prepare(admin: "DatabaseUrl", settings: Settings) -> None:
+        from schema.admin import roles
+
+        roles.ensure(admin, settings)
+
+    code = (CHECKOUT / "schema" / "admin", CHECKOUT / "schema" / "client" / "connection.py")
+    return Preparation(prepare, code, load, ROLE_STATE)

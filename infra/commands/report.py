@@ -1,0 +1,55 @@
+"""A stack as people and programs are told of it; without passwords."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from infra.backends.protocol import Operation
+from infra.config.endpoints import HOST, redis_url
+from infra.config.identity import Service
+from infra.config.secret import Secret
+from infra.config.settings import DATABASE_NAME, Role
+from infra.config.urls import DatabaseUrl
+from infra.stack.lifecycle import Stack
+
+HEADER = ("server", "address", "runs as")
+
+
+def described(current: Stack) -> dict[str, Any]:
+    """Return a stack for JSON."""
+    return {
+        "project": current.project.id,
+        "backend": current.backend,
+        "services": {
+            service: {
+                "url": _url(service, server.port),
+                "host": HOST,
+                "port": server.port,
+                "since": server.since.isoformat(),
+                "runs": server.what,
+            }
+            for service, server in current.servers.items()
+        },
+    }
+
+
+def steps(operations: Iterable[Operation]) -> list[dict[str, str]]:
+    """Return operations for JSON."""
+    return [{"verb": str(step.verb), "target": step.title, "cause": step.cause} for step in operations]
+
+
+def rows(current: Stack) -> list[tuple[str, str, str]]:
+    """Return for each server its name, where it answers, and as what it runs since when."""
+    return [
+        (
+            service,
+            _url(service, server.port),
+            f"{current.backend}, {server.what}, since {server.since.astimezone():%Y-%m-%d %H:%M:%S}",
+        )
+        for service, server in current.servers.items()
+    ]
+
+
+def _url(service: Service, port: int) -> str:
+    if service is Service.REDIS:
+        return redis_url({service: port})
+    return str(DatabaseUrl(Role.USER, Secret(), HOST, port, DATABASE_NAME))

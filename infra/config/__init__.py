@@ -1,0 +1,1 @@
+"""Settings, and where a running stack answers: all of infra that schema may import."""

@@ -1,0 +1,100 @@
+"""The errors a user of the stack can cause or meet, each with the exit code of its command.
+
+    InfraError
+    ├── ConfigError         2   a setting is missing, malformed or contradicts another
+    ├── EnvironmentFault    3   the machine lacks something: engine, image, port, binary
+    │   ├── EngineUnavailable       no container engine answers
+    │   └── ImageUnavailable        neither local nor to be had
+    └── StackError          4   the stack or its data is not what it should be
+        ├── StartTimeout            not ready before the deadline
+        └── ServiceFailed           a server ended, or refused for good
+            └── CredentialsRefused      it knows another password, or not this role or database
+
+Each message is one paragraph that says what, where and what next. No message holds a secret.
+"""
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class InfraError(Exception):
+    """Base of everything a user can act on; `exit_code` is the command's."""
+
+    exit_code = 1
+
+
+class ConfigError(InfraError):
+    """A setting is missing, malformed or contradicts another."""
+
+    exit_code = 2
+
+
+class EnvironmentFault(InfraError):
+    """The machine lacks something the stack needs."""
+
+    exit_code = 3
+
+
+class EngineUnavailable(EnvironmentFault):
+    """No container engine answers at the endpoint in question.
+
+    `absent` is true where there is nothing at the endpoint, so that another backend may serve instead; an engine
+    that is there but may not be used, or does not answer, is not absent.
+    """
+
+    def __init__(self, message: str, *, absent: bool) -> None:
+        super().__init__(message)
+        self.absent = absent
+
+
+class ImageUnavailable(EnvironmentFault):
+    """An image is neither on this machine nor to be had; `reason` is the registry's or the engine's own."""
+
+    def __init__(self, message: str, *, reason: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class StackError(InfraError):
+    """The stack or its data is not what it should be."""
+
+    exit_code = 4
+
+
+class StartTimeout(StackError):
+    """A service was not ready before the deadline."""
+
+
+class ServiceFailed(StackError):
+    """A server ended, or refused in a way that waiting does not heal."""
+
+
+class CredentialsRefused(ServiceFailed):
+    """A server that serves does not know this password, role or database."""
+
+
+@contextmanager
+def disk_explained() -> Iterator[None]:
+    """Raise a file system that takes nothing more, being full or read-only, as an EnvironmentFault."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in {errno.ENOSPC, errno.EDQUOT, errno.EROFS}:
+            raise
+        where = f" {error.filename}" if error.filename else ""
+        raise EnvironmentFault(
+            f"What the stack needs cannot be written{where}: {error.strerror}. Make room there (`invoke doctor` says "
+            "how much there is), then run the command again."
+        ) from None
+
+
+def ended(what: str, service: str, code: int) -> ServiceFailed:
+    """Return the error of a server that ended while it was started; its own last lines stand in the notes."""
+    own_settings = (
+        "what ALTER SYSTEM has set is in its data, in postgresql.auto.conf; " if service == "postgres" else ""
+    )
+    return ServiceFailed(
+        f"{what} ended with exit code {code}. Correct what its last lines above name, then run `invoke up` again; "
+        f"{own_settings}or give its data up alone with `invoke down --volumes --service {service}`."
+    )

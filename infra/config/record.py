@@ -1,0 +1,96 @@
+"""What is remembered of a project's stack between two commands: the record in its folder of state."""
+
+import json
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from infra.config.errors import StackError
+from infra.config.identity import Project, Service, state_directory
+from infra.config.settings import BackendChoice
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What the last successful `up` left behind.
+
+    `endpoint` and `engine` are the address and the id of the container engine that holds the stack, empty for plain
+    processes. `proven` holds, for each service, which start of which server was proven to serve, and with which
+    configuration; a server that is still the same needs no new proof. `data` names the data that was complete then, and
+    `superuser` whom it knew. `stopping` is set while a `down` runs: where that was interrupted, a server that answers
+    may be about to end.
+    """
+
+    backend: BackendChoice
+    path: str
+    ports: dict[Service, int]
+    proven: dict[Service, str] = field(default_factory=dict)
+    images: dict[Service, str] = field(default_factory=dict)
+    superuser: str = ""
+    data: str = ""
+    endpoint: str = ""
+    engine: str = ""
+    stopping: bool = False
+
+    @classmethod
+    def load(cls, project: Project) -> "Record | None":
+        """Return the record of `project`, None where there is none.
+
+        Raises:
+            StackError: the record cannot be read.
+        """
+        path = _path(project)
+        try:
+            stored = json.loads(path.read_text(encoding="utf-8"))
+            return cls(
+                backend=BackendChoice(stored["backend"]),
+                path=stored["path"],
+                ports={Service(name): int(port) for name, port in stored["ports"].items()},
+                proven={Service(name): proof for name, proof in stored["proven"].items()},
+                images={Service(name): image for name, image in stored["images"].items()},
+                superuser=stored.get("superuser", ""),
+                data=stored.get("data", ""),
+                endpoint=stored.get("endpoint", ""),
+                engine=stored.get("engine", ""),
+                stopping=stored.get("stopping", False),
+            )
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise StackError(
+                f"The stack's record {path} cannot be read ({type(error).__name__}). It holds no data: move it away "
+                "and run `invoke up`, which finds the stack by its labels."
+            ) from None
+
+    def save(self, project: Project) -> None:
+        """Write the record whole or not at all, also where the power is cut."""
+        path = _path(project)
+        draft = path.with_suffix(".tmp")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with draft.open("w", encoding="utf-8") as stream:
+                stream.write(json.dumps(asdict(self), indent=2) + "\n")
+                stream.flush()
+                os.fsync(stream.fileno())
+            draft.replace(path)
+        except OSError:
+            draft.unlink(missing_ok=True)
+            raise
+
+
+def forget(project: Project) -> None:
+    """Remove the record."""
+    for path in (_path(project), _path(project).with_suffix(".tmp")):
+        path.unlink(missing_ok=True)
+
+
+def _path(project: Project) -> Path:
+    return state_directory(project) / "state.json"
+
+
+def unusable(folder: Path, reason: str | None) -> StackError:
+    """Return the error of a state folder that cannot be written."""
+    return StackError(
+        f"The state folder {folder} cannot be used: {reason}. Make it writable for you, or set XDG_STATE_HOME to a "
+        "folder that is."
+    )

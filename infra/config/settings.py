@@ -1,0 +1,277 @@
+"""Every setting, typed; the sole reader of `.env` and the environment.
+
+The environment wins over `.env`, and `.env` over the default. Names that migrations and rights are written against
+(roles, database, schema) are constants here and not settings. Imports the standard library and the `.env` parser only,
+so that anyone may import it. Plain dataclasses, because a validation library would cost every command more start-up
+time than all of the reading.
+"""
+
+import os
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import Field, dataclass, field, fields
+from datetime import timedelta
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+from infra.config.errors import ConfigError
+from infra.config.secret import Secret
+from infra.config.urls import DatabaseUrl
+
+DATABASE_NAME = "app"
+MAINTENANCE_DATABASE = "postgres"
+FUNCTION_SCHEMA = "app"
+CHECKOUT = Path(__file__).resolve().parents[2]
+
+
+class Role(StrEnum):
+    """The login roles of the product; their rights are ensured in `schema.admin.roles`."""
+
+    OWNER = "app_owner"
+    USER = "app_user"
+    MAINTENANCE = "app_maintenance"
+
+
+class AppEnv(StrEnum):
+    """Where this process runs."""
+
+    DEVELOPMENT = "development"
+    TEST = "test"
+    PRODUCTION = "production"
+
+
+class BackendChoice(StrEnum):
+    """What the stack runs on; `auto` decides at the first `up`."""
+
+    AUTO = "auto"
+    DOCKER = "docker"
+    EMBEDDED = "embedded"
+
+
+class SslMode(StrEnum):
+    """libpq's sslmode (PostgreSQL manual, 34.19.3), from weakest to strongest."""
+
+    DISABLE = "disable"
+    PREFER = "prefer"
+    REQUIRE = "require"
+    VERIFY_CA = "verify-ca"
+    VERIFY_FULL = "verify-full"
+
+
+T = TypeVar("T")
+
+
+def _choice(kind: type[StrEnum]) -> Callable[[str], StrEnum]:
+    def parse(text: str) -> StrEnum:
+        try:
+            return kind(text)
+        except ValueError:
+            raise ValueError(f"it is one of {', '.join(kind)}") from None
+
+    return parse
+
+
+def _integer(low: int, high: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        if not (text.isascii() and text.isdigit() and low <= int(text) <= high):
+            raise ValueError(f"it is a whole number from {low} to {high}")
+        return int(text)
+
+    return parse
+
+
+def _seconds(text: str) -> timedelta:
+    return timedelta(seconds=_integer(1, 86_400)(text))
+
+
+def _name(text: str) -> str:
+    # initdb refuses quotes, $ and a backslash in the superuser's name, and no image or level has any of them.
+    if not text or not text.isprintable() or any(c in " \"'$\\" for c in text):
+        raise ValueError("it is a name without spaces, quotes, $ and backslashes")
+    return text
+
+
+def _password(text: str) -> Secret:
+    # libpq, the servers' own files and the environment all end a value at a NUL or a line end.
+    if any(c in text for c in "\0\r\n"):
+        raise ValueError("it holds a line end or a NUL")
+    return Secret(text)
+
+
+def _unless(text_for_none: str, parse: Callable[[str], T]) -> Callable[[str], T | None]:
+    return lambda text: None if text == text_for_none else parse(text)
+
+
+def _setting(parse: Callable[[str], Any], default: str, *, generated: bool = False) -> Any:
+    """Declare a setting: how its text is read, and the text that stands when nobody set it."""
+    return field(metadata={"parse": parse, "default": default, "generated": generated})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What a checkout or a process is told. A setting's key is its name in capitals; `.env.example` explains each."""
+
+    app_env: AppEnv = _setting(_choice(AppEnv), "development")
+    log_level: str = _setting(_name, "INFO")
+
+    stack_backend: BackendChoice = _setting(_choice(BackendChoice), "auto")
+    stack_start_timeout: timedelta = _setting(_seconds, "60")
+    stack_pull_timeout: timedelta = _setting(_seconds, "300")
+
+    postgres_image: str = _setting(_name, "postgres:16")
+    postgres_port: int | None = _setting(_unless("auto", _integer(1, 65_535)), "auto")
+    postgres_user: str = _setting(_name, "postgres")
+    postgres_password: Secret = _setting(_password, "", generated=True)
+    app_owner_password: Secret = _setting(_password, "", generated=True)
+    app_user_password: Secret = _setting(_password, "", generated=True)
+    app_maintenance_password: Secret = _setting(_password, "", generated=True)
+
+    redis_image: str = _setting(_name, "redis:7-alpine")
+    redis_port: int | None = _setting(_unless("auto", _integer(1, 65_535)), "auto")
+    redis_password: Secret = _setting(_password, "", generated=True)
+
+    database_url: DatabaseUrl | None = _setting(_unless("", DatabaseUrl.parse), "")
+    database_owner_url: DatabaseUrl | None = _setting(_unless("", DatabaseUrl.parse), "")
+    database_maintenance_url: DatabaseUrl | None = _setting(_unless("", DatabaseUrl.parse), "")
+    database_admin_url: DatabaseUrl | None = _setting(_unless("", DatabaseUrl.parse), "")
+    database_pool_budget: int = _setting(_integer(1, 10_000), "100")
+    database_processes: int = _setting(_integer(1, 10_000), "10")
+    database_connect_timeout: timedelta = _setting(_seconds, "5")
+    database_connect_deadline: timedelta = _setting(_seconds, "30")
+    database_statement_timeout: timedelta = _setting(_seconds, "30")
+    database_sslmode: SslMode | None = _setting(_unless("", _choice(SslMode)), "")
+    database_echo: bool = _setting(lambda text: _choice(_Flag)(text) == "true", "false")
+
+    def role_password(self, role: Role) -> Secret:
+        """Return the password the local stack gives `role`."""
+        return {
+            Role.OWNER: self.app_owner_password,
+            Role.USER: self.app_user_password,
+            Role.MAINTENANCE: self.app_maintenance_password,
+        }[role]
+
+    def role_url(self, role: Role) -> DatabaseUrl | None:
+        """Return the URL set for `role`, None where the local stack's own is meant."""
+        return {
+            Role.OWNER: self.database_owner_url,
+            Role.USER: self.database_url,
+            Role.MAINTENANCE: self.database_maintenance_url,
+        }[role]
+
+    @classmethod
+    def load(cls, env_file: Path = CHECKOUT / ".env", environ: Mapping[str, str] | None = None) -> Self:
+        """Read the settings from the environment over `env_file` over the defaults.
+
+        Raises:
+            ConfigError: a line of the file or a value is malformed; names file, line and key, never the value.
+        """
+        environ = os.environ if environ is None else environ
+        lines = read_env_file(env_file)
+        values: dict[str, Any] = {}
+        for setting in fields(cls):
+            key = key_of(setting)
+            if key in environ:
+                values[setting.name] = _parse(setting, environ[key], "in the environment")
+            elif key in lines:
+                line, text = lines[key]
+                values[setting.name] = _parse(setting, text, f"at {env_file}:{line}")
+            else:
+                values[setting.name] = setting.metadata["parse"](setting.metadata["default"])
+        return cls(**values)
+
+
+class _Flag(StrEnum):
+    TRUE = "true"
+    FALSE = "false"
+
+
+def key_of(setting: "Field[Any]") -> str:
+    """Return the key of a `Settings` field in `.env` and the environment."""
+    return setting.name.upper()
+
+
+def _encodable(text: str) -> str:
+    """Return text unless it holds what Python makes of bytes of the environment that are not UTF-8."""
+    if any("\ud800" <= sign <= "\udfff" for sign in text):
+        raise ValueError("it is not UTF-8")
+    return text
+
+
+def _parse(setting: "Field[Any]", text: str, where: str) -> Any:
+    try:
+        return setting.metadata["parse"](_encodable(text))
+    except ValueError as error:
+        raise ConfigError(
+            f"{key_of(setting)} {where} cannot be used: {error}. Correct it and run the command again."
+        ) from None
+
+
+def read_env_file(path: Path) -> dict[str, tuple[int, str]]:
+    """Read `KEY=value` lines strictly: each key with its line number and its text, nothing interpolated.
+
+    A missing file is an empty one. Quotes, comments, `export`, CRLF and a byte-order mark are read as python-dotenv
+    reads them; what it would skip with a warning is an error here.
+
+    Raises:
+        ConfigError: the file or a line cannot be read; names file and line, never a value.
+    """
+    from dotenv.parser import parse_stream
+
+    try:
+        with path.open(encoding="utf-8-sig") as stream:
+            bindings = list(parse_stream(stream))
+    except FileNotFoundError:
+        return {}
+    except UnicodeDecodeError as error:
+        raise ConfigError(
+            f"{path} is not UTF-8 (byte {error.start}). Save it as UTF-8 and run the command again."
+        ) from None
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}. It is a text file of KEY=value lines.") from None
+    values: dict[str, tuple[int, str]] = {}
+    for binding in bindings:
+        if binding.key is None and not binding.error:
+            continue  # a comment or an empty line
+        lead = binding.original.string[: len(binding.original.string) - len(binding.original.string.lstrip())]
+        line = binding.original.line + lead.count("\n")
+        if binding.error or binding.key is None or binding.value is None:
+            raise ConfigError(
+                f"{path}:{line} is not a KEY=value line (a quote left open, or no '='?). "
+                "Correct the line and run the command again."
+            )
+        values[binding.key] = (line, binding.value)
+    return values
+
+
+def write_env_file(directory: Path) -> bool:
+    """Write `.env` (0600) from `.env.example` with generated passwords; return False where there is one already.
+
+    Complete or not at all: the file appears under its name only when it is whole, and never replaces another.
+    """
+    target = directory / ".env"
+    if os.path.lexists(target):
+        return False
+    generated = {key_of(setting) for setting in fields(Settings) if setting.metadata["generated"]}
+    lines = []
+    for line in (directory / ".env.example").read_text(encoding="utf-8").splitlines():
+        key = line.removesuffix("=")
+        lines.append(f"{line}{secrets.token_urlsafe(24)}" if key in generated and line.endswith("=") else line)
+    draft = target.with_name(f".env.{os.getpid()}.tmp")
+    try:
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+            stream.write("\n".join(lines) + "\n")
+            stream.flush()
+            os.fsync(stream.fileno())  # its passwords are in data that survives a power cut
+        os.link(draft, target)
+    except FileExistsError:
+        return False
+    except OSError as error:
+        raise ConfigError(
+            f"{target} cannot be written: {error.strerror}. Make {directory} writable, or write the file by hand "
+            "from .env.example."
+        ) from None
+    finally:
+        draft.unlink(missing_ok=True)
+    return True

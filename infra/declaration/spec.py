@@ -1,0 +1,307 @@
+"""The one declaration of the stack: frozen and pure.
+
+The Docker SDK, the compose file and the embedded processes are readings of it. Durations are `timedelta`, sizes are
+bytes; each reading converts. What every command loads is a named tuple and no dataclass where that is enough: Python
+makes one in an eighth of the time.
+"""
+
+import hashlib
+import json
+from datetime import timedelta
+from typing import NamedTuple
+
+from infra.config.errors import ConfigError
+from infra.config.identity import Project, Service
+from infra.config.libpq import sslmode
+from infra.config.secret import Secret
+from infra.config.settings import MAINTENANCE_DATABASE, Role, Settings, SslMode
+
+POSTGRES_MAJOR = 16
+REDIS_MAJOR = 7
+LOCALE = "C.UTF-8"
+ENCODING = "UTF8"
+_NAME_BYTES = 63  # PostgreSQL manual, 4.1.1
+# What the server keeps for superusers (superuser_reserved_connections), and room for migrations, a shell and a backup.
+_CONNECTIONS_BESIDE_THE_BUDGET = 3 + 17
+
+
+PROJECT_LABEL = "groundwork.project"
+PATH_LABEL = "groundwork.path"
+SERVICE_LABEL = "groundwork.service"
+HASH_LABEL = "groundwork.config-hash"
+IMAGE_LABEL = "groundwork.image"
+STANDARD_PORT = {Service.POSTGRES: 5432, Service.REDIS: 6379}
+
+
+class HealthCheck(NamedTuple):
+    """A command inside the container that exits 0 while the server serves."""
+
+    command: tuple[str, ...]
+    interval: timedelta
+    timeout: timedelta = timedelta(seconds=3)
+    start_period: timedelta = timedelta(seconds=30)
+    retries: int = 5
+
+
+class ContainerSpec(NamedTuple):
+    """A server as a container: what the Docker SDK and the compose file both read.
+
+    `secrets` are environment variables whose values are shown nowhere. `init_only` names those that the image reads
+    at the first start alone, so that another value is no reason to recreate the container.
+    """
+
+    service: Service
+    name: str
+    image: str
+    command: tuple[str, ...]
+    environment: tuple[tuple[str, str], ...]
+    secrets: tuple[tuple[str, str, Secret], ...]
+    init_only: frozenset[str]
+    container_port: int
+    port: int | None
+    data_path: str
+    volume: str | None
+    health: HealthCheck
+    shm_size: int
+    stop_signal: str
+    stop_timeout: timedelta
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """What says which container of its project it is, and made to which declaration, from which image."""
+        return {SERVICE_LABEL: self.service.value, HASH_LABEL: self.config_hash, IMAGE_LABEL: self.image}
+
+    @property
+    def config_hash(self) -> str:
+        """Digest of everything that, changed, asks for a new container."""
+        declared = {
+            "image": self.image,
+            "command": self.command,
+            "environment": [pair for pair in self.environment if pair[0] not in self.init_only],
+            "secrets": [(key, secret.reveal()) for key, _, secret in self.secrets if key not in self.init_only],
+            "ports": (self.container_port, self.port),
+            "data": (self.data_path, self.volume),
+            "health": repr(self.health),
+            "shm_size": self.shm_size,
+            "stop": (self.stop_signal, self.stop_timeout.total_seconds()),
+        }
+        return hashlib.sha256(json.dumps(declared, sort_keys=True).encode()).hexdigest()[:16]
+
+
+class PostgresSpec(NamedTuple):
+    """The PostgreSQL server: who administers it, where it listens, with which parameters it starts."""
+
+    image: str
+    port: int | None
+    user: str
+    password: Secret
+    parameters: tuple[tuple[str, str], ...]
+    initdb: tuple[str, ...] = (f"--encoding={ENCODING}", f"--locale={LOCALE}")
+    shm_size: int = 256 * 1024 * 1024
+    stop_timeout: timedelta = timedelta(seconds=30)
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """The parameters as the server's command line takes them."""
+        return tuple(word for name, value in self.parameters for word in ("-c", f"{name}={value}"))
+
+
+class RedisSpec(NamedTuple):
+    """The Redis server: where it listens, its password and its configuration without it."""
+
+    image: str
+    port: int | None
+    password: Secret
+    directives: tuple[tuple[str, str], ...]
+    stop_timeout: timedelta = timedelta(seconds=10)
+
+
+class StackSpec(NamedTuple):
+    """What `up` brings up. `durable` is false for the tests' stack: its data is in memory and never synced."""
+
+    project: Project
+    postgres: PostgresSpec
+    redis: RedisSpec
+    durable: bool
+    start_timeout: timedelta
+    # Each check starts a process in a container; what waits for the servers does not wait for these.
+    health_interval: timedelta = timedelta(seconds=5)
+
+    @property
+    def containers(self) -> tuple[ContainerSpec, ...]:
+        """The stack read as containers."""
+        return (self._postgres_container(), self._redis_container())
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """What makes a container, volume or network the project's."""
+        return {PROJECT_LABEL: self.project.id, PATH_LABEL: self.project.path}
+
+    def port(self, service: Service) -> int | None:
+        """Return the declared port of a service; None where any free one will do."""
+        return {Service.POSTGRES: self.postgres.port, Service.REDIS: self.redis.port}[service]
+
+    def on_ports(self, ports: dict[Service, int]) -> "StackSpec":
+        """Return the same stack with these ports."""
+        return self._replace(
+            postgres=self.postgres._replace(port=ports[Service.POSTGRES]),
+            redis=self.redis._replace(port=ports[Service.REDIS]),
+        )
+
+    def with_images(self, images: dict[Service, str]) -> "StackSpec":
+        """Return the same stack from these images."""
+        return self._replace(
+            postgres=self.postgres._replace(image=images[Service.POSTGRES]),
+            redis=self.redis._replace(image=images[Service.REDIS]),
+        )
+
+    def _volume(self, service: Service) -> str | None:
+        return f"{self.project.id}-{service}" if self.durable else None
+
+    def _postgres_container(self) -> ContainerSpec:
+        postgres = self.postgres
+        return ContainerSpec(
+            service=Service.POSTGRES,
+            name=f"{self.project.id}-{Service.POSTGRES}",
+            image=postgres.image,
+            command=("postgres", *postgres.arguments),
+            environment=(
+                ("POSTGRES_USER", postgres.user),
+                ("POSTGRES_DB", MAINTENANCE_DATABASE),
+                ("POSTGRES_INITDB_ARGS", " ".join(postgres.initdb)),
+            ),
+            secrets=(("POSTGRES_PASSWORD", "POSTGRES_PASSWORD", postgres.password),),
+            init_only=frozenset({"POSTGRES_PASSWORD", "POSTGRES_INITDB_ARGS"}),
+            container_port=STANDARD_PORT[Service.POSTGRES],
+            port=postgres.port,
+            data_path="/var/lib/postgresql/data",
+            volume=self._volume(Service.POSTGRES),
+            # Over TCP: the image's init phase serves on the socket alone.
+            health=HealthCheck(("pg_isready", "-q", "-h", "127.0.0.1", "-U", postgres.user), self.health_interval),
+            shm_size=postgres.shm_size,
+            stop_signal="SIGINT",
+            stop_timeout=postgres.stop_timeout,
+        )
+
+    def _redis_container(self) -> ContainerSpec:
+        redis = self.redis
+        arguments = " ".join(f"--{name} '{value}'" for name, value in redis.directives)
+        return ContainerSpec(
+            service=Service.REDIS,
+            name=f"{self.project.id}-{Service.REDIS}",
+            image=redis.image,
+            # The password goes in by standard input, since the host shows a container's arguments to everybody. The
+            # image's entrypoint is called a second time, because it changes the user for redis-server alone.
+            command=("sh", "-c", f"exec docker-entrypoint.sh redis-server {arguments} - {_REQUIREPASS}"),
+            environment=(),
+            secrets=(("REDISCLI_AUTH", "REDIS_PASSWORD", redis.password),),
+            init_only=frozenset(),
+            container_port=STANDARD_PORT[Service.REDIS],
+            port=redis.port,
+            data_path="/data",
+            volume=self._volume(Service.REDIS),
+            # -e: without it an unauthorised ping exits 0.
+            health=HealthCheck(("redis-cli", "-e", "ping"), self.health_interval),
+            shm_size=64 * 1024 * 1024,
+            stop_signal="SIGTERM",
+            stop_timeout=redis.stop_timeout,
+        )
+
+
+_REQUIREPASS = r"""<<EOF
+requirepass "$(printf %s "$REDISCLI_AUTH" | sed 's/[\\"]/\\&/g')"
+EOF
+"""
+
+
+def refuse_tls(settings: Settings) -> None:
+    """Refuse settings that ask the local stack for TLS: its servers listen on 127.0.0.1 only, and speak none.
+
+    Raises:
+        ConfigError: names the setting that asks for it, and the one that allows plain text.
+    """
+    mode = sslmode(settings)
+    if mode not in {SslMode.DISABLE, SslMode.PREFER}:
+        asked = "DATABASE_SSLMODE" if settings.database_sslmode else f"APP_ENV={settings.app_env}"
+        raise ConfigError(
+            f"{asked} asks for TLS (sslmode {mode}), and the local stack's servers speak none: they listen on "
+            "127.0.0.1 only. Set DATABASE_SSLMODE=prefer to use them without, or another database with DATABASE_URL."
+        )
+
+
+def _refuse_equal_ports(settings: Settings) -> None:
+    if settings.postgres_port is not None and settings.postgres_port == settings.redis_port:
+        raise ConfigError(
+            f"POSTGRES_PORT and REDIS_PORT are both {settings.redis_port}, and only one server can listen there. Set "
+            "one of them to another port or to `auto`."
+        )
+
+
+def _refuse_superuser(name: str) -> None:
+    """Refuse a superuser's name that is one of the product's roles, or that PostgreSQL keeps for itself.
+
+    Source: PostgreSQL manual, CREATE ROLE, and initdb.c, which refuse those; a longer name would be cut.
+    """
+    if name in set(Role):
+        reason = "is one of the product's own roles, which row level security binds"
+    elif name.startswith("pg_") or name in {"public", "none"}:
+        reason = "is a name that PostgreSQL keeps for itself"
+    elif len(name.encode()) > _NAME_BYTES:
+        reason = f"is longer than {_NAME_BYTES} bytes"
+    else:
+        return
+    raise ConfigError(f"POSTGRES_USER {name} {reason}. Name another superuser, such as `postgres`.")
+
+
+def build_stack(settings: Settings, project: Project, *, durable: bool = True) -> StackSpec:
+    """Declare the stack that the settings ask for.
+
+    Raises:
+        ConfigError: a password is missing, a port or the superuser cannot be had, TLS is asked for, or DATABASE_URL
+            says that the database is elsewhere.
+    """
+    if settings.database_url is not None:
+        raise ConfigError(
+            f"DATABASE_URL is set ({settings.database_url}), so the database is not the local stack's and no "
+            "PostgreSQL is started. Unset DATABASE_URL to use the local stack."
+        )
+    refuse_tls(settings)
+    _refuse_equal_ports(settings)
+    _refuse_superuser(settings.postgres_user)
+    for key, secret in (
+        ("POSTGRES_PASSWORD", settings.postgres_password),
+        ("APP_OWNER_PASSWORD", settings.app_owner_password),
+        ("APP_USER_PASSWORD", settings.app_user_password),
+        ("APP_MAINTENANCE_PASSWORD", settings.app_maintenance_password),
+        ("REDIS_PASSWORD", settings.redis_password),
+    ):
+        if not secret:
+            raise ConfigError(
+                f"{key} is missing in .env and the environment. Give it a value; without a .env, `invoke up` writes "
+                "one with generated passwords."
+            )
+    return StackSpec(
+        project=project,
+        postgres=PostgresSpec(
+            image=settings.postgres_image,
+            port=settings.postgres_port if durable else None,
+            user=settings.postgres_user,
+            password=settings.postgres_password,
+            parameters=(
+                ("cluster_name", project.id),
+                ("max_connections", str(settings.database_pool_budget + _CONNECTIONS_BESIDE_THE_BUDGET)),
+                ("timezone", "UTC"),
+                ("log_timezone", "UTC"),
+                *(() if durable else (("fsync", "off"), ("synchronous_commit", "off"), ("full_page_writes", "off"))),
+            ),
+        ),
+        redis=RedisSpec(
+            image=settings.redis_image,
+            port=settings.redis_port if durable else None,
+            password=settings.redis_password,
+            # Append-only: a server that is killed loses the last second at most, not everything since its last save.
+            directives=(("appendonly", "yes" if durable else "no"), ("save", "")),
+        ),
+        durable=durable,
+        start_timeout=settings.stack_start_timeout,
+    )

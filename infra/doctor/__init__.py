@@ -1,1 +1,0 @@
-"""Look at everything that `up` needs, with the functions that `up` itself uses, and say what is amiss."""

@@ -1,0 +1,1 @@
+"""What an operator does: roles and rights, preparing a server, tenants signed up, exported and deleted."""

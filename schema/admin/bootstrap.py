@@ -1,0 +1,108 @@
+"""Prepare a server, local or managed, for the product: at once, or as a script for its administrator."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from psycopg.sql import SQL, Literal
+
+from infra.config.errors import ConfigError
+from infra.config.settings import DATABASE_NAME, Role, Settings
+from infra.config.urls import DatabaseUrl
+from schema.admin.desired_state import DesiredState, Met
+from schema.admin.grants import owners_requirements
+from schema.admin.roles import LOCK, administrators_requirements, ensure, password_statement
+
+
+def bootstrap(admin: DatabaseUrl, settings: Settings) -> Met:
+    """Make roles, database and rights on the administrator's server, and see that they hold.
+
+    Raises:
+        As `schema.admin.roles.ensure`.
+        ConfigError: a role's URL names another role.
+    """
+    return ensure(admin, with_passwords_of_urls(settings))
+
+
+def script(settings: Settings) -> str:
+    """Return what `bootstrap` does as a script for psql: idempotent, under the same lock, verified at its end.
+
+    Passwords are given as SCRAM verifiers; a role without one in the settings is asked for by psql.
+
+    Raises:
+        ConfigError: a role's URL names another role.
+    """
+    return "\n".join(_lines(with_passwords_of_urls(settings))) + "\n"
+
+
+def with_passwords_of_urls(settings: Settings) -> Settings:
+    """Return the settings with each role's password from its URL, where one is set.
+
+    Raises:
+        ConfigError: a role's URL names another role.
+    """
+    for role in Role:
+        url = settings.role_url(role)
+        if url is not None and url.user != role:
+            raise ConfigError(
+                f"The URL of {role} names the role {url.user}. Migrations grant rights to {role} by this name: correct "
+                "the URL in .env or the environment."
+            )
+    owner, user, maintenance = (settings.role_url(role) for role in (Role.OWNER, Role.USER, Role.MAINTENANCE))
+    return replace(
+        settings,
+        app_owner_password=owner.password if owner else settings.app_owner_password,
+        app_user_password=user.password if user else settings.app_user_password,
+        app_maintenance_password=maintenance.password if maintenance else settings.app_maintenance_password,
+    )
+
+
+def _lines(settings: Settings) -> Iterator[str]:
+    administrators, owners = administrators_requirements(settings), owners_requirements(DATABASE_NAME)
+    yield from (
+        "-- Roles, database and rights. Run it as a superuser, or as an administrator who may create roles and",
+        "-- databases: psql -X -d postgres -f FILE. A second run changes nothing.",
+        r"\set ON_ERROR_STOP on",
+        r"\set QUIET on",
+        r"\pset tuples_only on",
+        f"SELECT pg_advisory_lock({LOCK}) \\g /dev/null",
+    )
+    for requirement in administrators:
+        yield from _step(requirement)
+    for role in Role:
+        yield from _password(role, settings)
+    yield from ("", f'\\connect "{DATABASE_NAME}"', f"SELECT pg_advisory_lock({LOCK}) \\g /dev/null")
+    yield from _verification(administrators)
+    yield from ("", f"SET ROLE {Role.OWNER};")
+    for requirement in owners:
+        yield from _step(requirement)
+    yield from _verification(owners)
+
+
+def _step(requirement: DesiredState) -> Iterator[str]:
+    yield from ("", f"-- where {requirement.violation}")
+    if requirement.fallback:
+        yield r"\set ON_ERROR_STOP off"
+    yield f"{requirement.repairs.as_string()} \\gexec"
+    if requirement.fallback:
+        yield r"\set ON_ERROR_STOP on"
+
+
+def _password(role: Role, settings: Settings) -> Iterator[str]:
+    yield ""
+    if settings.role_password(role):
+        yield f"{password_statement(role, settings)};"
+    else:
+        yield f"\\password {role}"
+
+
+def _verification(requirements: Sequence[DesiredState]) -> Iterator[str]:
+    """Raise where something does not hold now; only warn, with what to do instead, where a server may refuse it."""
+    yield from ("", "-- what does not hold now", "DO $verify$ BEGIN")
+    for requirement in requirements:
+        said = f"{requirement.violation}; {requirement.fallback}" if requirement.fallback else requirement.violation
+        yield (
+            SQL("IF EXISTS ({}) THEN RAISE {} USING MESSAGE = {}; END IF;")
+            .format(requirement.repairs, SQL("WARNING" if requirement.fallback else "EXCEPTION"), Literal(said))
+            .as_string()
+        )
+    yield "END $verify$;"

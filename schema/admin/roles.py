@@ -1,0 +1,256 @@
+"""The login roles, the database and their rights, ensured idempotently.
+
+The administrator makes roles, the database and its ownership; everything else the owner does (`schema.admin.grants`).
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import LiteralString
+
+import psycopg
+from psycopg.sql import SQL, Composed, Identifier, Literal
+
+from infra.config.errors import ConfigError
+from infra.config.scram import scram_verifier
+from infra.config.settings import DATABASE_NAME, AppEnv, Role, Settings
+from infra.config.urls import DatabaseUrl
+from schema.admin.desired_state import DesiredState, Met, converge, otherwise
+from schema.admin.grants import grant_rights
+from schema.client.connection import BoundedConnection, connect
+from schema.errors import DatabaseUnavailable, RightsError
+
+LOCK = 0x6777726F6C6573
+_LOCK_TIMEOUT = {"lock_timeout": "30s"}
+_READ_ALL = "pg_read_all_data"
+
+# The columns of pg_roles and the keyword that sets each (PostgreSQL manual, CREATE ROLE).
+_ATTRIBUTES: dict[LiteralString, LiteralString] = {
+    "rolsuper": "SUPERUSER",
+    "rolinherit": "INHERIT",
+    "rolcreaterole": "CREATEROLE",
+    "rolcreatedb": "CREATEDB",
+    "rolcanlogin": "LOGIN",
+    "rolreplication": "REPLICATION",
+    "rolbypassrls": "BYPASSRLS",
+}
+_WITHOUT_BYPASS = (
+    "app_maintenance sees no tenant's rows here: back up with the provider's own snapshots, and make reports tenant by "
+    "tenant"
+)
+_WITHOUT_READ_ALL = (
+    "app_maintenance may read nothing here: ask the provider for that membership, or back up with its own snapshots"
+)
+
+
+def ensure(admin: DatabaseUrl, settings: Settings) -> Met:
+    """Make the roles, the database and their rights as they are declared; a second call changes nothing.
+
+    `admin` is a superuser, or a managed server's administrator who may create roles and databases. Where that one
+    may not give BYPASSRLS or the right to read all, app_maintenance goes without and a log line says so.
+
+    Raises:
+        ConfigError: a role has no password.
+        DatabaseUnavailable: the server is away, or refuses the administrator or a role.
+        RightsError: roles or rights cannot be made what they should be; names what.
+    """
+    for role in Role:
+        if not settings.role_password(role):
+            raise ConfigError(f"{role.upper()}_PASSWORD is not set. Write one into .env or the environment.")
+    requirements = administrators_requirements(settings)
+    with connect(admin, settings, autocommit=True, parameters=_LOCK_TIMEOUT) as connection, _explained(admin):
+        connection.execute("SELECT pg_advisory_lock(%s)", [LOCK])
+        _refuse_other_encoding(connection)
+        known = {name for (name,) in connection.execute("SELECT rolname FROM pg_roles").fetchall()}
+        met = converge(connection, requirements)
+        for role in Role:
+            if role not in known:
+                _set_password(connection, role, settings)
+        _refuse_missing(connection, met.missing)
+        with _login(connection, admin, Role.OWNER, settings) as owner:
+            granted = grant_rights(owner)
+        for role in (Role.USER, Role.MAINTENANCE):
+            _login(connection, admin, role, settings).close()
+    _log_refused(met.refused, settings)
+    return Met((*met.made, *granted), met.refused)
+
+
+def administrators_requirements(settings: Settings) -> tuple[DesiredState, ...]:
+    """Return what must hold on the server, for its administrator to make."""
+    return (*(each for role in Role for each in _on_role(role, settings)), *_on_database())
+
+
+def _on_role(role: Role, settings: Settings) -> Iterator[DesiredState]:
+    declared = _declared(role, settings)
+    yield DesiredState(
+        f"there is no role {role}",
+        otherwise(
+            SQL("to_regrole({}) IS NOT NULL").format(Literal(role)),
+            SQL("CREATE ROLE {} LOGIN").format(Identifier(role)),
+        ),
+    )
+    plain = [column for column in _ATTRIBUTES if column != "rolbypassrls"]
+    yield DesiredState(
+        f"the attributes of {role} are not {' '.join(sorted(declared))}", _changes(role, plain, declared)
+    )
+    # It alone may be refused, so it has a statement of its own.
+    bypasses = "BYPASSRLS" in declared
+    yield DesiredState(
+        f"{role} {'lacks' if bypasses else 'has'} BYPASSRLS",
+        _changes(role, ["rolbypassrls"], declared),
+        fallback=_WITHOUT_BYPASS if bypasses else "",
+    )
+    yield DesiredState(
+        f"{role} may not log in: its password has expired, or its connections are limited to none",
+        SQL(
+            "SELECT {alter} || CASE rolconnlimit WHEN 0 THEN 'CONNECTION LIMIT -1' ELSE {unlimited} END FROM pg_roles"
+            " WHERE rolname = {role} AND (rolconnlimit = 0 OR rolvaliduntil <= now())"
+        ).format(
+            alter=Literal(f'ALTER ROLE "{role}" '), unlimited=Literal("VALID UNTIL 'infinity'"), role=Literal(role)
+        ),
+    )
+    yield from _memberships(role)
+
+
+def _declared(role: Role, settings: Settings) -> set[LiteralString]:
+    words: set[LiteralString] = {"LOGIN", "INHERIT"}
+    if role is Role.OWNER and settings.app_env is not AppEnv.PRODUCTION:
+        words.add("CREATEDB")  # shadow and test databases
+    if role is Role.MAINTENANCE:
+        words.add("BYPASSRLS")
+    return words
+
+
+def _changes(role: Role, columns: Sequence[LiteralString], declared: set[LiteralString]) -> Composed:
+    """Return the query that yields one ALTER ROLE for those attributes of `role` that differ."""
+    rows = SQL(", ").join(
+        SQL("({} <> {}, {})").format(
+            Identifier(column), Literal(word in declared), Literal(word if word in declared else f"NO{word}")
+        )
+        for column, word in _ATTRIBUTES.items()
+        if column in columns
+    )
+    return SQL(
+        "SELECT {alter} || string_agg(word, ' ') FROM pg_roles, LATERAL (VALUES {rows}) AS attribute (differs, word)"
+        " WHERE rolname = {role} AND differs HAVING count(*) > 0"
+    ).format(alter=Literal(f'ALTER ROLE "{role}" '), rows=rows, role=Literal(role))
+
+
+def _memberships(role: Role) -> Iterator[DesiredState]:
+    declared = [_READ_ALL] if role is Role.MAINTENANCE else []
+    yield DesiredState(
+        f"{role} is a member of another role than {' or '.join(declared) or 'none'}",
+        SQL(
+            "SELECT format('REVOKE %s FROM %I GRANTED BY %s', roleid::regrole, {role}::text, grantor::regrole)"
+            " FROM pg_auth_members WHERE member = to_regrole({role})"
+            " AND roleid::regrole::text <> ALL ({declared}::text[])"
+        ).format(role=Literal(role), declared=Literal(declared)),
+    )
+    for group in declared:
+        yield DesiredState(
+            f"{role} is no member of {group}",
+            SQL(
+                "SELECT {grant}::text WHERE NOT EXISTS (SELECT FROM pg_auth_members"
+                " WHERE member = to_regrole({role}) AND roleid = to_regrole({group}))"
+            ).format(grant=Literal(f'GRANT {group} TO "{role}"'), role=Literal(role), group=Literal(group)),
+            fallback=_WITHOUT_READ_ALL,
+        )
+
+
+def _on_database() -> Iterator[DesiredState]:
+    names = {"database": Identifier(DATABASE_NAME), "owner": Identifier(Role.OWNER)}
+    theirs = {"name": Literal(DATABASE_NAME), "role": Literal(Role.OWNER)}
+    # PostgreSQL 16 lets an administrator give ownership only to a role it may become; a superuser always may.
+    yield DesiredState(
+        f"the administrator may not become {Role.OWNER}",
+        otherwise(
+            SQL("pg_has_role(to_regrole({role}), 'SET')").format(**theirs),
+            SQL("GRANT {owner} TO CURRENT_USER WITH SET TRUE").format(**names),
+        ),
+    )
+    # template0 brings no rights and no objects of the site, and the server's default locale.
+    yield DesiredState(
+        f"there is no database {DATABASE_NAME}",
+        otherwise(
+            SQL("EXISTS (SELECT FROM pg_database WHERE datname = {name})").format(**theirs),
+            SQL("CREATE DATABASE {database} OWNER {owner} TEMPLATE template0 ENCODING 'UTF8'").format(**names),
+        ),
+    )
+    yield DesiredState(
+        f"database {DATABASE_NAME} does not belong to {Role.OWNER}",
+        SQL("SELECT {statement}::text FROM pg_database WHERE datname = {name} AND datdba <> to_regrole({role})").format(
+            statement=Literal(SQL("ALTER DATABASE {database} OWNER TO {owner}").format(**names).as_string()), **theirs
+        ),
+    )
+    yield DesiredState(
+        f"database {DATABASE_NAME} takes no connections",
+        SQL(
+            "SELECT {alter}::text || CASE datconnlimit WHEN 0 THEN 'CONNECTION LIMIT -1'"
+            " ELSE 'ALLOW_CONNECTIONS true' END"
+            " FROM pg_database WHERE datname = {name} AND (datconnlimit = 0 OR NOT datallowconn)"
+        ).format(alter=Literal(SQL("ALTER DATABASE {database} ").format(**names).as_string()), **theirs),
+    )
+
+
+def _refuse_other_encoding(connection: BoundedConnection) -> None:
+    row = connection.execute(
+        "SELECT pg_encoding_to_char(encoding) FROM pg_database WHERE datname = %s", [DATABASE_NAME]
+    ).fetchone()
+    if row and row[0] != "UTF8":
+        raise RightsError(
+            f"Database {DATABASE_NAME!r} on {connection.info.host}:{connection.info.port} has the encoding {row[0]}; "
+            "it must be UTF8. Dump it, drop it and run the command again, then restore."
+        )
+
+
+def _refuse_missing(connection: BoundedConnection, missing: Sequence[DesiredState]) -> None:
+    if missing:
+        where = f"{connection.info.host}:{connection.info.port}"
+        raise RightsError(
+            f"Roles and rights at {where} are not as declared: {'; '.join(each.violation for each in missing)}. "
+            "A superuser can put that right; `invoke bootstrap --sql` prints the statements."
+        )
+
+
+def _log_refused(refused: Sequence[DesiredState], settings: Settings) -> None:
+    if refused:
+        from schema.client.logs import logger  # structlog costs each `up` 15 ms, and few need it
+
+        for requirement in refused:
+            logger(settings).warning(
+                "not available on this server", right=requirement.violation, instead=requirement.fallback
+            )
+
+
+@contextmanager
+def _explained(admin: DatabaseUrl) -> Iterator[None]:
+    try:
+        yield
+    except psycopg.Error as error:
+        reason = error.diag.message_primary or str(error)
+        raise RightsError(
+            f"Roles and rights on {admin.host}:{admin.port} could not be ensured as {admin.user}: {reason} "
+            f"({error.sqlstate}). Connect as a superuser, or as an administrator who may create roles and databases."
+        ) from error
+
+
+def _set_password(connection: BoundedConnection, role: Role, settings: Settings) -> None:
+    connection.execute(password_statement(role, settings).encode())
+
+
+def password_statement(role: Role, settings: Settings) -> str:
+    """Return the statement that gives `role` its password: as a verifier, since the server logs statements."""
+    verifier = scram_verifier(role, settings.role_password(role))
+    return SQL("ALTER ROLE {} PASSWORD {}").format(Identifier(role), Literal(verifier)).as_string()
+
+
+def _login(administrator: BoundedConnection, admin: DatabaseUrl, role: Role, settings: Settings) -> BoundedConnection:
+    """Connect as `role` to the application's database; where that is refused, set its password and try once more."""
+    url = replace(admin, user=role, password=settings.role_password(role), database=DATABASE_NAME)
+    try:
+        return connect(url, settings, parameters=_LOCK_TIMEOUT)
+    except DatabaseUnavailable as error:
+        if error.transient:
+            raise
+        _set_password(administrator, role, settings)
+        return connect(url, settings, parameters=_LOCK_TIMEOUT)

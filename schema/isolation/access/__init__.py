@@ -1,0 +1,1 @@
+"""The access matrix: which role may do what with which object, by which grant, and which policies apply."""

@@ -1,0 +1,1 @@
+"""Migrations: written from the models, checked, applied and taken back."""

@@ -1,0 +1,85 @@
+"""The order of operations: what has to stand apart from the rest, and objects behind those that they are made of."""
+
+from collections.abc import Callable, Iterable, Mapping
+
+from alembic.operations.ops import (
+    AddColumnOp,
+    DropColumnOp,
+    DropConstraintOp,
+    DropIndexOp,
+    DropTableOp,
+    MigrateOperation,
+    ModifyTableOps,
+)
+from sqlalchemy import ForeignKeyConstraint, Table
+
+from schema.migration.diff.objects import Contents, Key, Object
+
+
+def apart(
+    operations: Iterable[MigrateOperation], condition: Callable[[MigrateOperation], bool]
+) -> tuple[list[MigrateOperation], list[MigrateOperation]]:
+    """Return the operations that meet a condition, those on parts of a table by themselves, and all the rest."""
+    met: list[MigrateOperation] = []
+    rest: list[MigrateOperation] = []
+    for operation in operations:
+        if not isinstance(operation, ModifyTableOps):
+            (met if condition(operation) else rest).append(operation)
+        else:
+            taken = [one for one in operation.ops if condition(one)]
+            met += [ModifyTableOps(operation.table_name, taken, schema=operation.schema)] if taken else []
+            operation.ops[:] = [one for one in operation.ops if one not in taken]
+            rest += [operation] if operation.ops else []
+    return met, rest
+
+
+def drops_in_order(operations: Iterable[MigrateOperation]) -> list[MigrateOperation]:
+    """Return what goes: parts of tables first, then tables, each before those that it references.
+
+    Of tables that reference each other, the foreign keys go first. Alembic takes dropped tables from a set, in an
+    order that is another in every process.
+    """
+    every = list(operations)
+    parts = sorted((one for one in every if isinstance(one, ModifyTableOps)), key=lambda one: one.table_name)
+    tables = {one.table_name: one.to_table() for one in every if isinstance(one, DropTableOp)}
+    ordered: dict[str, Table] = {}
+    around: list[ForeignKeyConstraint] = []
+
+    def put(name: str, above: frozenset[str]) -> None:
+        if name in ordered:
+            return
+        for key in sorted(tables[name].foreign_key_constraints, key=lambda one: str(one.name)):
+            other = key.elements[0].target_fullname.rpartition(".")[0]
+            if other in above:
+                around.append(key)
+            elif other in tables and other != name:
+                put(other, above | {name})
+        ordered[name] = tables[name]
+
+    for name in sorted(tables):
+        put(name, frozenset())
+    gone = [ModifyTableOps(key.table.name, [DropConstraintOp.from_constraint(key)]) for key in around]
+    for key in around:
+        key.table.constraints.remove(key)
+    return [*parts, *gone, *map(DropTableOp.from_table, reversed(ordered.values()))]
+
+
+def is_dropped_foreign_key(operation: MigrateOperation) -> bool:
+    """Return whether a foreign key goes: it holds back the table and the types that it refers to."""
+    return isinstance(operation, DropConstraintOp) and operation.constraint_type == "foreignkey"
+
+
+def is_drop(operation: MigrateOperation) -> bool:
+    """Return whether something goes."""
+    return isinstance(operation, DropColumnOp | DropConstraintOp | DropIndexOp | DropTableOp)
+
+
+def is_added_column(operation: MigrateOperation) -> bool:
+    """Return whether a column comes."""
+    return isinstance(operation, AddColumnOp)
+
+
+def in_order(objects: Mapping[Key, Object], contents: Contents) -> list[Object]:
+    """Return objects so that each stands behind those that it is made of."""
+    places = {key: number for number, key in enumerate(contents.objects)}
+    return sorted(objects.values(), key=lambda one: (one.rank, places.get(one.key, len(places))))

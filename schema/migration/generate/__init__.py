@@ -1,0 +1,1 @@
+"""Writing a migration from the models."""

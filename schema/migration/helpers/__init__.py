@@ -1,0 +1,1 @@
+"""What migration files import; it imports no model."""

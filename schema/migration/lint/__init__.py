@@ -1,0 +1,1 @@
+"""Whether migrations are safe to run on a database that others use."""

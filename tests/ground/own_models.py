@@ -1,0 +1,40 @@
+"""The models and migrations that the ground's tests are written for, and a checkout that has them.
+
+In the checkout of a product the tests would find the product's tables, and take each for damage or for what they made
+themselves. There they run in a copy.
+"""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from infra.config.settings import CHECKOUT
+
+OWN = Path(__file__).parent / "product"
+_PLACES = {"models": Path("schema", "models"), "versions": Path("migrations", "versions")}
+# Of no use to the tests, or somebody's secrets.
+_LEFT_OUT = shutil.ignore_patterns(".git", ".venv", "venv", ".env", "*.egg-info", ".*_cache", ".hypothesis", "exports")
+
+
+def has_own_models(checkout: Path = CHECKOUT) -> bool:
+    """Return whether a checkout declares and migrates what the ground's tests are written for, and nothing else."""
+    return all({*_files(OWN / own)} == {*_files(checkout / place)} for own, place in _PLACES.items())
+
+
+def copy_with_own_models(folder: Path, checkout: Path = CHECKOUT) -> None:
+    """Copy a checkout into a new folder, with the ground's models and migrations in the place of the product's."""
+    shutil.copytree(checkout, folder, ignore=_LEFT_OUT, symlinks=True)
+    for own, place in _PLACES.items():
+        shutil.rmtree(folder / place)
+        shutil.copytree(OWN / own, folder / place)
+
+
+def take_as_own(checkout: Path) -> None:
+    """Have the ground's tests of a copy run on what it declares and migrates, however that was changed."""
+    for own, place in _PLACES.items():
+        shutil.copytree(checkout / place, checkout / OWN.relative_to(CHECKOUT) / own, dirs_exist_ok=True)
+
+
+def _files(folder: Path) -> Iterator[tuple[str, bytes]]:
+    for file in folder.rglob("*.py"):
+        yield file.relative_to(folder).as_posix(), file.read_bytes()

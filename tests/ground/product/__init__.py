@@ -1,0 +1,1 @@
+"""The models and migrations that the ground's tests are written for."""

@@ -1,0 +1,22 @@
+"""Which project a checkout works on."""
+
+from pathlib import Path
+
+import pytest
+
+from infra.config.errors import StackError
+from infra.config.identity import Project, project_at, state_directory
+
+
+@pytest.mark.parametrize("noted", ["", "\n", "..", "shop", "../shop-12345678", "shop-12345678/..", "\0"])
+def test_a_note_that_names_no_project_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, noted: str) -> None:
+    """A note that a power loss emptied, or that names a path, is no project: its state would be everybody's."""
+    monkeypatch.setattr("infra.config.identity.ROOT_STATE", tmp_path)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    note = state_directory(Project.of(tmp_path)) / "adopted"
+    note.parent.mkdir(parents=True)
+    note.write_text(noted)
+    with pytest.raises(StackError, match="invoke up --adopt"):
+        project_at(tmp_path)
+    note.write_text("shop-12345678\n")
+    assert project_at(tmp_path).id == "shop-12345678"

@@ -1,0 +1,43 @@
+"""Migrations for a person to fill."""
+
+from pathlib import Path
+
+import pytest
+
+from schema.errors import MigrationError
+from schema.migration.files import Migrations
+from schema.migration.generate.blank import write_blank_revision
+from schema.migration.generate.request import Request
+from tests.ground.unit.test_heads import MAKO, names
+from tests.ground.unit.test_migrate_input import checkout
+
+
+def test_an_empty_migration_follows_the_last_one(tmp_path: Path) -> None:
+    """It is numbered and named as one that is generated, and changes nothing."""
+    (tmp_path / "script.py.mako").write_text(MAKO.read_text())
+    path = write_blank_revision(
+        checkout(tmp_path, r_0001_a=None, r_0002_b="0001"), Request("Give everybody a nickname")
+    )
+    assert names(tmp_path) == ["0001_a.py", "0002_b.py", "0003_give_everybody_a_nickname.py"]
+    assert [one.revision for one in Migrations.load(tmp_path).in_order] == ["0001", "0002", "0003"]
+    assert "op." not in path.read_text()
+
+
+def test_behind_which_of_two_is_not_guessed(tmp_path: Path) -> None:
+    """Where the migrations have two ends nothing is written."""
+    (tmp_path / "script.py.mako").write_text(MAKO.read_text())
+    two = checkout(tmp_path, r_0001_a=None, r_0002_b="0001", r_0003_c="0001")
+    with pytest.raises(MigrationError, match="--rebase"):
+        write_blank_revision(two, Request("More"))
+    assert names(tmp_path) == ["0001_a.py", "0002_b.py", "0003_c.py"]
+
+
+@pytest.mark.parametrize(
+    "request_", [Request(""), Request("a", check=True), Request("a", renames=("b:c",)), Request("a", allow_drop=True)]
+)
+def test_what_is_compared_is_not_asked_of_an_empty_migration(request_: Request, tmp_path: Path) -> None:
+    """Neither without a title nor with what only a comparison can do is anything written."""
+    (tmp_path / "script.py.mako").write_text(MAKO.read_text())
+    with pytest.raises(MigrationError, match="title"):
+        write_blank_revision(checkout(tmp_path, r_0001_a=None), request_)
+    assert names(tmp_path) == ["0001_a.py"]

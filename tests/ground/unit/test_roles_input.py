@@ -1,0 +1,17 @@
+import pytest
+
+from infra.config.errors import ConfigError
+from infra.config.secret import Secret
+from infra.config.settings import Role, Settings
+from infra.config.urls import DatabaseUrl
+from schema.admin import roles
+from tests.kit.availability import NO_FILE
+
+
+@pytest.mark.parametrize("role", Role)
+def test_a_role_without_a_password_is_refused_before_anything_connects(role: Role) -> None:
+    """The setting is named; a role with an empty password could not log in, or anybody could."""
+    passwords = {f"{each.upper()}_PASSWORD": "" if each is role else "S3cret" for each in Role}
+    nowhere = DatabaseUrl("postgres", Secret("S3cret"), "host.invalid", 1, "postgres")
+    with pytest.raises(ConfigError, match=f"^{role.upper()}_PASSWORD is not set"):
+        roles.ensure(nowhere, Settings.load(NO_FILE, passwords))
