@@ -193,7 +193,21 @@ def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
         checkout.invoke("down", "--volumes", "--yes")
 
 
+# What a test may have changed for all that come after it: who may log in, who may do what, and what there is at all.
+_SHARED = """
+SELECT rolname, to_jsonb(r) - 'oid' - 'rolpassword' FROM pg_roles r
+UNION ALL SELECT 'database ' || datname, to_jsonb(d) - 'oid' - 'datfrozenxid' - 'datminmxid' FROM pg_database d
+UNION ALL SELECT 'member ' || roleid::regrole || ' of ' || member::regrole, '{}' FROM pg_auth_members
+UNION ALL SELECT 'schema ' || nspname, to_jsonb(nspacl) FROM pg_namespace WHERE nspname !~ '^pg_(toast_)?temp_'
+UNION ALL SELECT 'relation ' || c.oid::regclass, to_jsonb(relacl) FROM pg_class c
+WHERE relkind IN ('r', 'v', 'S') AND relnamespace::regnamespace::text !~ '^pg_'
+"""
+
+
 @pytest.fixture
-def served(backend: BackendChoice, serve: Serve) -> Checkout:
-    """Give a checkout whose stack is up."""
-    return serve(backend)
+def served(backend: BackendChoice, serve: Serve) -> Iterator[Checkout]:
+    """Give a checkout whose stack is up, and claim that the test leaves it as it was for the tests after it."""
+    checkout = serve(backend)
+    before = set(map(str, checkout.query(Role.USER, _SHARED)))
+    yield checkout
+    assert set(map(str, checkout.query(Role.USER, _SHARED))) == before, "the test changed the stack that others share"

@@ -39,19 +39,20 @@ def damage(checkout: Checkout, statements: str) -> None:
     [*DAMAGE.values(), *(pytest.param(each, marks=pytest.mark.slow) for each in SLOW_DAMAGE.values())],
     ids=[*DAMAGE, *SLOW_DAMAGE],
 )
-def test_up_puts_changed_roles_right(statements: str, served: Checkout) -> None:
+def test_up_puts_changed_roles_right(statements: str, checkout: Checkout) -> None:
     """Afterwards the application logs in and may do what is declared; the servers go on running."""
-    before = served.status()
-    damage(served, statements)
-    doctor = served.succeed("doctor").stdout
+    checkout.succeed("up")
+    before = checkout.status()
+    damage(checkout, statements)
+    doctor = checkout.succeed("doctor").stdout
     assert any("warn  postgres" in line and "invoke up" in line for line in doctor.splitlines()), doctor
-    assert "prove" in served.succeed("plan").stdout
-    served.succeed("up")
-    assert served.query(
+    assert "prove" in checkout.succeed("plan").stdout
+    checkout.succeed("up")
+    assert checkout.query(
         Role.USER,
         "SELECT count(*), bool_or(rolbypassrls OR rolsuper), has_schema_privilege('app', 'USAGE') FROM pg_roles r"
         " LEFT JOIN pg_auth_members ON member = r.oid WHERE rolname = current_user AND roleid IS NULL",
     ) == [(1, False, True)]
-    served.query(Role.OWNER, "SELECT 1")
-    assert "nothing to do" in served.succeed("plan").stdout
-    assert served.status() == before
+    checkout.query(Role.OWNER, "SELECT 1")
+    assert "nothing to do" in checkout.succeed("plan").stdout
+    assert checkout.status() == before
