@@ -107,7 +107,7 @@ class _Session:
 
 def _proof(key: bytes, signed: bytes) -> bytes:
     signature = _hmac(hashlib.sha256(key).digest(), signed)
-    return bytes(one ^ other for one, other in zip(key, signature, strict=True))
+    return bytes(byte ^ other for byte, other in zip(key, signature, strict=True))
 
 
 def _hmac(key: bytes, message: bytes) -> bytes:

@@ -21,7 +21,7 @@ class Applied:
     @property
     def last_number(self) -> int:
         """The highest number that the database knows, whether or not this checkout has the file."""
-        return max((int(one) for one in (*self.at, *self.entries) if one.isdecimal()), default=0)
+        return max((int(revision) for revision in (*self.at, *self.entries) if revision.isdecimal()), default=0)
 
     def of(self, files: Iterable[MigrationFile]) -> list[MigrationFile]:
         """Return the files that are applied. Of several with one number the ledger says which."""
@@ -148,7 +148,7 @@ class Branches:
 
     def _eliminated(self) -> bool:
         """Drop candidates that another file is known to follow, while one is left; return whether something changed."""
-        taken = {one[0] for every in self._possible.values() for one in every if len(one) == 1}
+        taken = {candidates[0] for every in self._possible.values() for candidates in every if len(candidates) == 1}
         for every in self._possible.values():
             for index, candidates in enumerate(every):
                 free = [candidate for candidate in candidates if candidate not in taken]

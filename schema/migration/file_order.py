@@ -161,7 +161,11 @@ def _value_edits(module: ast.Module, text: str, offsets: _Offsets, place: Place)
 
 def _strings(node: ast.expr, instead: Sequence[str], text: str, offsets: _Offsets) -> Iterator[_Edit]:
     """Yield the changes that put other strings in the place of a literal's; one of another shape is written new."""
-    constants = [one for one in ast.walk(node) if isinstance(one, ast.Constant) and isinstance(one.value, str)]
+    constants = [
+        constant
+        for constant in ast.walk(node)
+        if isinstance(constant, ast.Constant) and isinstance(constant.value, str)
+    ]
     if len(constants) != len(instead):
         yield (*offsets.span(node), _written(instead))
         return

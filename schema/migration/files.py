@@ -82,7 +82,7 @@ class Migrations:
         """Return the number of the next migration: above this one, every revision and every file's name."""
         names = (path.name.partition("_")[0] for path in self.folder.glob("*.py"))
         revisions = (script.revision for script in self.scripts.walk_revisions())
-        return f"{max([number, *(int(one) for one in (*names, *revisions) if one.isdecimal())]) + 1:04d}"
+        return f"{max([number, *(int(name) for name in (*names, *revisions) if name.isdecimal())]) + 1:04d}"
 
     @property
     def folder(self) -> Path:

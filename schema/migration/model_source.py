@@ -35,10 +35,10 @@ def place_of(table: Table, said: str) -> Place | None:
     found: list[tuple[int, Place]] = []
     for path, node, is_own_class in _declarations(table):
         words = [(len(word), line) for word, line in _words(node) if word in said and word != table.name]
-        length, line = max(words, key=lambda one: one[0], default=(0, node.lineno))
+        length, line = max(words, key=lambda pair: pair[0], default=(0, node.lineno))
         if length or is_own_class:
             found.append((length, Place(path, line, getattr(node, "name", ""))))
-    return max(found, key=lambda one: one[0])[1] if found else None
+    return max(found, key=lambda pair: pair[0])[1] if found else None
 
 
 def _declarations(table: Table) -> Iterator[tuple[Path, ast.ClassDef | ast.Call, bool]]:

@@ -91,24 +91,24 @@ def _names(table: Table) -> Iterator[tuple[str, str]]:
     yield from (("index", name) for name in map(_written, table.indexes) if name)
 
 
-def _written(one: Constraint | Index) -> str | None:
+def _written(item: Constraint | Index) -> str | None:
     """Return the name that the server is given; None where its length does not matter.
 
     The naming convention makes that of a primary or foreign key: those are compared by their columns, and the server
     cuts their name the same way whenever they are named.
     """
-    if isinstance(one, PrimaryKeyConstraint | ForeignKeyConstraint) and isinstance(one.name, conv):
+    if isinstance(item, PrimaryKeyConstraint | ForeignKeyConstraint) and isinstance(item.name, conv):
         return None
-    return _formatted(one)
+    return _formatted(item)
 
 
-def _formatted(one: Constraint | Index) -> str | None:
+def _formatted(item: Constraint | Index) -> str | None:
     """Return a name as SQLAlchemy writes it, which shortens those that a convention makes; None where there is none."""
-    if not isinstance(one.name, str) or not _is_too_long(one.name):
-        return one.name if isinstance(one.name, str) else None
+    if not isinstance(item.name, str) or not _is_too_long(item.name):
+        return item.name if isinstance(item.name, str) else None
     try:
         # As Alembic asks for it: without quotes.
-        name: str | None = _PREPARER.format_constraint(one, _alembic_quote=False)
+        name: str | None = _PREPARER.format_constraint(item, _alembic_quote=False)
     except IdentifierError:
-        return one.name
+        return item.name
     return name

@@ -31,7 +31,7 @@ def offences(table: Table, is_tenant_table: Callable[[Table], bool]) -> Iterator
         yield f"{table.name}: the primary key does not lead with {TENANT}. Leave that column to TenantMixin."
     yield from _counted(table)
     yield from _unique(table)
-    constraints = sorted(table.foreign_key_constraints, key=lambda one: list(one.column_keys))
+    constraints = sorted(table.foreign_key_constraints, key=lambda key: list(key.column_keys))
     yield from _twice(table, constraints)
     for constraint in constraints:
         yield from _foreign_key(table, constraint, is_tenant_table)

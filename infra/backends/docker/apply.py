@@ -58,8 +58,8 @@ class UpExecutor:
         with ThreadPoolExecutor() as threads:
             taken = [threads.submit(self._run_step, *steps) for steps in services.values()]
             meanwhile()
-            for one in taken:
-                one.result()
+            for future in taken:
+                future.result()
 
     def _run_step(self, *operations: Operation) -> None:
         steps: dict[str, Callable[[str], None]] = {

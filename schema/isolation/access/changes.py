@@ -31,9 +31,9 @@ class Change:
     @property
     def place(self) -> tuple[str, ...]:
         """All but the command: what differs alike for several commands is told once."""
-        one = self.access
-        acting = f" (SET ROLE {one.as_role})" if one.as_role else ""
-        return self.effect, f"{one.role}{acting}", f"{one.kind} {one.object}", self.difference
+        access = self.access
+        acting = f" (SET ROLE {access.as_role})" if access.as_role else ""
+        return self.effect, f"{access.role}{acting}", f"{access.kind} {access.object}", self.difference
 
 
 def changes(before: Matrix, after: Matrix) -> tuple[Change, ...]:

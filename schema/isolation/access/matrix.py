@@ -139,11 +139,11 @@ def _applying(command: str, policies: Iterable[PolicyRow]) -> Iterator[AppliedPo
     letters = {"SELECT": "r", "INSERT": "a", "UPDATE": "w", "DELETE": "d"}  # PostgreSQL manual, 53.38
     for row in policies:
         if row.command in {"*", letters[command]}:
-            one = row.policy
+            policy = row.policy
             # What is written is held to WITH CHECK, else to USING (PostgreSQL manual, CREATE POLICY).
-            using = "" if command == "INSERT" else one.using
-            check = (one.check or one.using) if command in {"INSERT", "UPDATE"} else ""
-            yield AppliedPolicy(one.name, one.permissive, using, check)
+            using = "" if command == "INSERT" else policy.using
+            check = (policy.check or policy.using) if command in {"INSERT", "UPDATE"} else ""
+            yield AppliedPolicy(policy.name, policy.permissive, using, check)
 
 
 def _is_covered(entry: Access, own: Mapping[tuple[str, str, str, str, str], Access]) -> bool:

@@ -31,8 +31,14 @@ def lines_of(changes: Iterable[Change]) -> list[str]:
 
 def described_change(change: Change) -> dict[str, str]:
     """Return a change as plain data."""
-    one = change.access
-    about = {"role": one.role, "as_role": one.as_role, "kind": one.kind, "object": one.object, "command": one.command}
+    access = change.access
+    about = {
+        "role": access.role,
+        "as_role": access.as_role,
+        "kind": access.kind,
+        "object": access.object,
+        "command": access.command,
+    }
     return {"effect": change.effect, **about, "difference": change.difference}
 
 

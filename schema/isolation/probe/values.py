@@ -102,7 +102,7 @@ def candidates(check: Check, column: Column) -> Iterator[str | None]:
     if column.kind == "range":
         yield from _RANGES
     if column.kind == "multirange":
-        yield from (f"{{{one}}}" for one in _RANGES)
+        yield from (f"{{{span}}}" for span in _RANGES)
     yield from (*_COMMON, "0", "1", "-1", "{}")
     if (value := made_up(column)) is not None:
         yield value
@@ -112,13 +112,13 @@ def _arrays(check: Check, column: Column) -> Iterator[str]:
     """Return arrays of one element that might satisfy a CHECK, and of as many as it names."""
     element = replace(column, kind=column.element, element="", not_null=True, modifier=-1)
     found = [*filter(None, candidates(check, element))]
-    yield from (_array([one]) for one in found)
+    yield from (_array([text]) for text in found)
     for number in map(int, map(float, _NUMBER.findall(check.definition))):
         if 1 < number <= _MANY:
-            yield from (_array([one] * number) for one in found)
+            yield from (_array([text] * number) for text in found)
 
 
 def _array(elements: list[str]) -> str:
     """Return an array as text (PostgreSQL manual, 8.15.6)."""
     quoted = (element.replace("\\", "\\\\").replace('"', '\\"') for element in elements)
-    return "{" + ",".join(f'"{one}"' for one in quoted) + "}"
+    return "{" + ",".join(f'"{element}"' for element in quoted) + "}"

@@ -59,7 +59,8 @@ class Conversion:
         if self.former == "json":
             # Neither blanks nor the order of keys are a value; a key that is there twice is.
             sizes = (
-                f"length(regexp_replace(CAST({one} AS text), '\\s+', '', 'g'))" for one in (self.column, "kept.value")
+                f"length(regexp_replace(CAST({expression} AS text), '\\s+', '', 'g'))"
+                for expression in (self.column, "kept.value")
             )
             different += f" AND {' IS DISTINCT FROM '.join(sizes)}"
         return f"{self.table}, LATERAL (SELECT {back} AS value) AS kept WHERE {different}"

@@ -108,7 +108,7 @@ _SEQUENCES = """
           AND refclassid = 'pg_class'::regclass
     ) ORDER BY c.oid
 """
-_VIEWS, _SEQUENCES = (one.replace("<own>", _OWN).replace("<rights>", _RIGHTS) for one in (_VIEWS, _SEQUENCES))
+_VIEWS, _SEQUENCES = (query.replace("<own>", _OWN).replace("<rights>", _RIGHTS) for query in (_VIEWS, _SEQUENCES))
 _ENUMS = """
     SELECT typname, array_agg(enumlabel::text ORDER BY enumsortorder) FROM pg_enum JOIN pg_type t ON t.oid = enumtypid
     WHERE typnamespace = to_regnamespace(:schema)
@@ -222,11 +222,11 @@ def read_dependents(
     tables, names = [table for table, _ in wanted], [name for _, name in wanted]
     rows = _ask(connection, _DEPENDENTS, tables=tables, columns=names, types=list(types), views=list(views))
     keys: set[Key] = {(kind, table, name) for kind, table, name in rows}
-    found = [one for key, one in contents.objects.items() if key in keys]
+    found = [obj for key, obj in contents.objects.items() if key in keys]
     found += [Generated(t, c, contents.columns[t, c]) for kind, t, c in sorted(keys) if kind == "generated"]
     if any(kind in {"policy", "trigger"} for kind, *_ in keys):
         found += [part for part in _parts(connection) if part.key in keys]
-    return tuple(sorted(found, key=lambda one: one.rank))
+    return tuple(sorted(found, key=lambda obj: obj.rank))
 
 
 def read_forced_ends(connection: Connection, table: str, column: str) -> tuple[str, ...]:
@@ -239,7 +239,7 @@ def read_referring(connection: Connection, contents: Contents, indexes: Iterable
     names = sorted(indexes)
     rows = _ask(connection, _REFERRING, indexes=names) if names else ()
     keys = {("constraint", table, name) for table, name in rows}
-    return tuple(one for key, one in contents.objects.items() if key in keys)
+    return tuple(obj for key, obj in contents.objects.items() if key in keys)
 
 
 def _parts(connection: Connection) -> list[Part]:
@@ -271,7 +271,7 @@ def _view(name: str, definition: str, materialized: bool, options: Sequence[str]
 
 
 def _pairs(rights: Sequence[str]) -> tuple[tuple[str, str], ...]:
-    return tuple((role, right) for role, _, right in (one.rpartition(" ") for one in rights))
+    return tuple((role, right) for role, _, right in (right.rpartition(" ") for right in rights))
 
 
 def _ask(connection: Connection, question: str, **parameters: Any) -> Sequence[Any]:

@@ -95,7 +95,7 @@ class Comparison:
         dropped, kept = apart(kept, is_drop)
         gone = in_order(self._to_drop, self._actual)[::-1]
         coming = in_order(self._to_create, self._wanted)
-        again = [one for one in coming if isinstance(one, Generated)]
+        again = [obj for obj in coming if isinstance(obj, Generated)]
         readded: list[MigrateOperation] = [*self._readded, *map(create_operation, again)]
         # What is new on a column that comes back stands behind it, and what it is generated from before it.
         added, kept = apart(kept, is_added_column) if readded else ([], kept)
@@ -111,7 +111,7 @@ class Comparison:
             *readded,
             *kept,
             *self._identified(),
-            *(create_operation(one) for one in coming if one not in again),
+            *(create_operation(obj) for obj in coming if obj not in again),
             *foreign_keys,
             *last,
         ]
@@ -133,17 +133,17 @@ class Comparison:
         names = keys_that_go(operations, self._to_drop.values())
         referring = self._without_former_force(read_referring(self._connection, self._actual, names))
         going = foreign_keys_that_go(operations, self._actual, self._wanted)
-        for one in referring:
-            if one.key not in going:
-                self._replace(one.key, one, one)
-        return foreign_keys_first(operations, {one.key for one in referring})
+        for obj in referring:
+            if obj.key not in going:
+                self._replace(obj.key, obj, obj)
+        return foreign_keys_first(operations, {obj.key for obj in referring})
 
-    def _is_ours(self, one: Object | None) -> bool:
+    def _is_ours(self, obj: Object | None) -> bool:
         """Return whether an object comes and goes here; with a table, what Alembic knows of it does."""
-        if isinstance(one, Constraint):
-            stays = one.table in self._actual.tables and one.table in self._wanted.tables
-            return one.kind in {"u", "x"} and not one.plain and stays
-        return isinstance(one, View)
+        if isinstance(obj, Constraint):
+            stays = obj.table in self._actual.tables and obj.table in self._wanted.tables
+            return obj.kind in {"u", "x"} and not obj.plain and stays
+        return isinstance(obj, View)
 
     def _replace(self, key: Key, former: Object | None, now: Object | None) -> None:
         if former is not None:
@@ -166,13 +166,13 @@ class Comparison:
         """
         found = self._dependents(columns=columns, types=types, views=views)
         tables = {table for table, _ in self._wanted.columns}
-        for one in found:
-            if one.key[1] and one.key[1] not in tables:
+        for obj in found:
+            if obj.key[1] and obj.key[1] not in tables:
                 continue  # it goes with its table, before anything changes
-            if isinstance(one, Generated):
-                self._recreate_generated(one)
-            elif one.key not in self._to_drop and (all_of_them or not _comes_back_by_itself(one)):
-                self._replace(one.key, one, one)
+            if isinstance(obj, Generated):
+                self._recreate_generated(obj)
+            elif obj.key not in self._to_drop and (all_of_them or not _comes_back_by_itself(obj)):
+                self._replace(obj.key, obj, obj)
 
     def _recreate_generated(self, former: Generated) -> None:
         """Let a generated column go and come back; one that is changed or dropped goes by itself.
@@ -197,23 +197,23 @@ class Comparison:
 
     def _without_former_force(self, found: Iterable[Object]) -> list[Object]:
         return [
-            replace(one, forced=tuple(self._tenants.intersection(one.forced))) if isinstance(one, Constraint) else one
-            for one in found
+            replace(obj, forced=tuple(self._tenants.intersection(obj.forced))) if isinstance(obj, Constraint) else obj
+            for obj in found
         ]
 
     def _with_those_of_generated(self, found: Sequence[Object]) -> list[Object]:
-        columns = [(one.table, one.name) for one in found if isinstance(one, Generated)]
+        columns = [(obj.table, obj.name) for obj in found if isinstance(obj, Generated)]
         more = self._dependents(columns=columns)
-        return sorted({one.key: one for one in (*found, *more)}.values(), key=lambda one: one.rank)
+        return sorted({obj.key: obj for obj in (*found, *more)}.values(), key=lambda obj: obj.rank)
 
     def _with_what_comes_back(self, operations: Iterable[MigrateOperation]) -> Iterator[MigrateOperation]:
         """Let a downgrade make constraints of a dropped table of which Alembic reads a part, or nothing."""
         for operation in operations:
             if isinstance(operation, DropTableOp):
-                found = (one for one in self._actual.of("constraint").values() if isinstance(one, Constraint))
-                for one in found:
-                    if one.table == operation.table_name and one.kind in {"u", "x"} and not one.plain:
-                        yield LiteralSql((), (*(one.drop() if one.kind == "u" else ()), *one.create()))
+                found = (obj for obj in self._actual.of("constraint").values() if isinstance(obj, Constraint))
+                for obj in found:
+                    if obj.table == operation.table_name and obj.kind in {"u", "x"} and not obj.plain:
+                        yield LiteralSql((), (*(obj.drop() if obj.kind == "u" else ()), *obj.create()))
             yield operation
 
     def _in_place(self) -> Iterator[LiteralSql]:
@@ -230,7 +230,7 @@ class Comparison:
                 replaced |= columns
                 yield operation
         # What others are generated from first: it is known then which of them come back as they are to be.
-        for place, found, wanted in sorted(self._changed(), key=lambda one: one[1].generated is not None):
+        for place, found, wanted in sorted(self._changed(), key=lambda change: change[1].generated is not None):
             if found.generated == wanted.generated and place not in leaving | self._remade:
                 yield from self._altered(place, found, wanted, relabelled=place in replaced)
 
@@ -239,7 +239,7 @@ class Comparison:
         for place, found, wanted in self._changed():
             if found.generated != wanted.generated:
                 self._recreate_dependents(columns=[place])
-                before, *after = (statements_operation(one) for one in generated_change(place, found, wanted))
+                before, *after = (statements_operation(change) for change in generated_change(place, found, wanted))
                 self._readded.extend(after)
                 self._remade |= {place} if after else set()
                 yield before
@@ -311,7 +311,7 @@ class Comparison:
                 yield statements_operation(replace(changed, upgrade=with_force_lifted(changed.upgrade, seen)))
 
     def _retyped(self, place: Place, found: Column, wanted: Column) -> Statements:
-        types = [create_enum(*one) for one in {**self._actual.enums, **self._wanted.enums}.items()]
+        types = [create_enum(*enum) for enum in {**self._actual.enums, **self._wanted.enums}.items()]
         domains = {**self._actual.domains, **self._wanted.domains}
         types += [statement for domain in domains.values() for statement in domain.create()]
         using = conversion(self._connection, place[1], found.type, wanted.type, types)
@@ -325,7 +325,7 @@ class Comparison:
         back = f"{quoted(place[1])}::text::{found.type}" if back is None else back
         changed = type_change(place, found, replace(wanted, serial=found.serial), using, back)
         forced = self._tenants.intersection(read_forced_ends(self._connection, *place))
-        upgrade, downgrade = (with_force_lifted(one, forced) for one in (changed.upgrade, changed.downgrade))
+        upgrade, downgrade = (with_force_lifted(part, forced) for part in (changed.upgrade, changed.downgrade))
         return replace(changed, upgrade=upgrade, downgrade=downgrade)
 
     def _kept(self, operations: Iterable[MigrateOperation], tables: dict[str, Table]) -> Iterator[MigrateOperation]:
@@ -334,9 +334,9 @@ class Comparison:
             if isinstance(operation, CreateTableOp) and tables[operation.table_name].is_view:
                 continue
             if isinstance(operation, ModifyTableOps):
-                kept = sorted((one for one in operation.ops if not self._is_handled(one)), key=self._place_in_table)
+                kept = sorted((op for op in operation.ops if not self._is_handled(op)), key=self._place_in_table)
                 operation.ops[:] = [
-                    as_it_comes_back(one, self._actual) if isinstance(one, DropColumnOp) else one for one in kept
+                    as_it_comes_back(op, self._actual) if isinstance(op, DropColumnOp) else op for op in kept
                 ]
                 if not operation.ops:
                     continue
@@ -381,9 +381,9 @@ class Comparison:
                 return "", "", ""
 
 
-def _comes_back_by_itself(one: Object) -> bool:
+def _comes_back_by_itself(obj: Object) -> bool:
     """Return whether PostgreSQL makes an object again as it was where a column of it changes its type."""
-    return isinstance(one, Constraint | Index) and reproducible(one.definition) == one.definition
+    return isinstance(obj, Constraint | Index) and reproducible(obj.definition) == obj.definition
 
 
 def _written(enum: str) -> set[str]:

@@ -81,7 +81,7 @@ def as_written(connection: Connection, metadata: MetaData, actual: Contents, com
         if not questions:
             return wanted
         ours = fixed_points(connection, [other for _, other in questions.values()])
-    theirs = fixed_points_there(connection, actual, [one for one, _ in questions.values() if one.key in ours])
+    theirs = fixed_points_there(connection, actual, [obj for obj, _ in questions.values() if obj.key in ours])
     return in_words_of(wanted, [questions[key][0] for key in theirs if theirs[key] == ours[key]])
 
 
@@ -102,7 +102,7 @@ class _Declared:
     @classmethod
     def of(cls, metadata: MetaData, compiler: DDLCompiler, partitions: Collection[str] = ()) -> "_Declared":
         """Return what is declared but for tables that are partitions of others, which are not compared."""
-        every = [one for one in metadata.tables.values() if one.schema is None and one.name not in partitions]
+        every = [table for table in metadata.tables.values() if table.schema is None and table.name not in partitions]
         tables = [table for table in every if not table.is_view]
         # Named after the first column that has it, whom the server then names where it refuses a default.
         pair_of = {(table.name, c.name): _pair(c, compiler) for table in tables for c in table.columns}
@@ -129,7 +129,7 @@ class _Declared:
         yield from sequence_statements(self.metadata, self.compiler.dialect)
         for name, labels in self.enums.items():
             yield create_enum(name, labels)
-        domains = {str(one.name): one for one in _named(self.tables) if isinstance(one, DOMAIN)}
+        domains = {str(domain.name): domain for domain in _named(self.tables) if isinstance(domain, DOMAIN)}
         yield from (str(CreateDomainType(domain).compile(dialect=self.compiler.dialect)) for domain in domains.values())
         yield from (f"CREATE TABLE {name} ()" for name in dict.fromkeys(name for name, _ in self.pairs.values()))
         for (kind, value), (name, column) in self.pairs.items():
@@ -185,17 +185,17 @@ class _Declared:
                     ),
                 )
 
-    def _is_to_be_made(self, one: DeclaredConstraint | DeclaredIndex, table: Table, special: Collection[Key]) -> bool:
-        if isinstance(one, PrimaryKeyConstraint | ForeignKeyConstraint):
+    def _is_to_be_made(self, item: DeclaredConstraint | DeclaredIndex, table: Table, special: Collection[Key]) -> bool:
+        if isinstance(item, PrimaryKeyConstraint | ForeignKeyConstraint):
             return False
-        kind = "index" if isinstance(one, DeclaredIndex) else "constraint"
-        return (kind, table.name, str(written_name(one, self.compiler))) in special or not _is_plain(one)
+        kind = "index" if isinstance(item, DeclaredIndex) else "constraint"
+        return (kind, table.name, str(written_name(item, self.compiler))) in special or not _is_plain(item)
 
     def _whole(self, table: Table, parts: Iterable[str], indexes: Iterable[DeclaredIndex]) -> Iterator[str]:
         """Yield what makes a table with its key, which a view that groups by it depends on, and with these indexes."""
         key = self.compiler.process(table.primary_key)
         yield f"CREATE TABLE {quoted(table.name)} ({', '.join([*parts, *filter(None, [key])])})"
-        for index in sorted(indexes, key=lambda one: str(one.name)):
+        for index in sorted(indexes, key=lambda index: str(index.name)):
             yield str(CreateIndex(index).compile(dialect=self.compiler.dialect))
 
     def _without_storage(self, table: Table, parts: Iterable[str]) -> str:
@@ -210,9 +210,9 @@ class _Declared:
         return [*columns, *map(self.compiler.process, constraints)]
 
 
-def written_name(one: DeclaredConstraint | DeclaredIndex, compiler: DDLCompiler) -> str | None:
+def written_name(item: DeclaredConstraint | DeclaredIndex, compiler: DDLCompiler) -> str | None:
     """Return the name that the server is given: a long one is cut, an unnamed one is left to the server."""
-    name: str | None = compiler.preparer.format_constraint(one, _alembic_quote=False)  # as Alembic asks for it
+    name: str | None = compiler.preparer.format_constraint(item, _alembic_quote=False)  # as Alembic asks for it
     return name
 
 
@@ -267,15 +267,15 @@ def sequence_statements(metadata: MetaData, dialect: Dialect) -> Iterator[str]:
         yield str(CreateSequence(sequence).compile(dialect=dialect))
 
 
-def _is_plain(one: DeclaredConstraint | DeclaredIndex) -> bool:
+def _is_plain(item: DeclaredConstraint | DeclaredIndex) -> bool:
     """Return whether columns in their order say all of an index or a constraint."""
     # An expression that is set has no truth value of its own.
-    given = {name for name, value in one.dialect_kwargs.items() if isinstance(value, ClauseElement) or value}
+    given = {name for name, value in item.dialect_kwargs.items() if isinstance(value, ClauseElement) or value}
     if not given <= _PLAIN_KEYWORDS:
         return False
-    if isinstance(one, DeclaredIndex):
-        return all(isinstance(expression, DeclaredColumn) for expression in one.expressions)
-    return isinstance(one, UniqueConstraint) and not (one.deferrable or one.initially)
+    if isinstance(item, DeclaredIndex):
+        return all(isinstance(expression, DeclaredColumn) for expression in item.expressions)
+    return isinstance(item, UniqueConstraint) and not (item.deferrable or item.initially)
 
 
 def _objects(made: Contents) -> Iterator[tuple[Key, Object]]:

@@ -45,11 +45,11 @@ def refuse_unnamed(tables: Iterable[Table], compiler: DDLCompiler) -> None:
     """
     for table in tables:
         unnamed = [part for part in _parts(table) if _name(part, compiler) is None]
-        for one in sorted(unnamed, key=lambda one: (type(one).__name__, _columns(one))):
-            kind = type(one).__name__
+        for item in sorted(unnamed, key=lambda item: (type(item).__name__, _columns(item))):
+            kind = type(item).__name__
             raise MigrationError(
-                f"{'An' if kind[0] in 'EI' else 'A'} {kind} of table {table.name}{_columns(one)} has no name, so it "
-                f"could neither be compared nor dropped. Give it one{_how(one, table)}, or give its kind one in the "
+                f"{'An' if kind[0] in 'EI' else 'A'} {kind} of table {table.name}{_columns(item)} has no name, so it "
+                f"could neither be compared nor dropped. Give it one{_how(item, table)}, or give its kind one in the "
                 "naming_convention of the MetaData. Nothing was written."
             )
 
@@ -64,25 +64,25 @@ def _parts(table: Table) -> Iterator[Constraint | Index]:
     yield from table.indexes
 
 
-def _columns(one: Constraint | Index) -> str:
-    columns = one.columns if isinstance(one, ColumnCollectionConstraint | Index) else ()
+def _columns(item: Constraint | Index) -> str:
+    columns = item.columns if isinstance(item, ColumnCollectionConstraint | Index) else ()
     names = ", ".join(column.name for column in columns)
     return f" ({names})" if names else ""
 
 
-def _name(one: Constraint | Index, compiler: DDLCompiler) -> str | None:
+def _name(item: Constraint | Index, compiler: DDLCompiler) -> str | None:
     """Return the name that the server is given; None where the server has to choose."""
     try:
-        return None if one.name is None else compiler.preparer.format_constraint(one)
+        return None if item.name is None else compiler.preparer.format_constraint(item)
     except InvalidRequestError:  # by the naming convention its name is made of the one that it does not have
         return None
 
 
-def _how(one: Constraint | Index, table: Table) -> str:
+def _how(item: Constraint | Index, table: Table) -> str:
     """Return how a name is given: to the type of a column where that brings the constraint along."""
-    if isinstance(one, CheckConstraint) and one._type_bound:  # noqa: SLF001 - see `_is_for_postgresql`
+    if isinstance(item, CheckConstraint) and item._type_bound:  # noqa: SLF001 - see `_is_for_postgresql`
         return ', as the name of the column\'s type: Enum(…, name="…")'
-    return f': {type(one).__name__}(…, name="{table.name}_…")'
+    return f': {type(item).__name__}(…, name="{table.name}_…")'
 
 
 def _is_for_postgresql(declared: Constraint | Index, compiler: DDLCompiler) -> bool:

@@ -91,8 +91,8 @@ def _is_named(table: str, column: str, actual: Contents) -> bool:
     """Return whether a key, a CHECK or a unique index of the table mentions the column, and may refuse the value."""
     objects: list[Any] = [*actual.of("constraint").values(), *actual.of("index").values()]
     return any(
-        column in one.definition
-        for one in objects
-        if one.table == table
-        and (isinstance(one, Constraint) or (isinstance(one, Index) and "UNIQUE" in one.definition))
+        column in obj.definition
+        for obj in objects
+        if obj.table == table
+        and (isinstance(obj, Constraint) or (isinstance(obj, Index) and "UNIQUE" in obj.definition))
     )

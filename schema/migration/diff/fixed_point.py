@@ -28,15 +28,15 @@ Texts = tuple[str | None, ...]
 
 def open_questions(actual: Contents, wanted: Contents) -> dict[Key, tuple[Expressed, Expressed]]:
     """Return what is there and what is declared where they differ in the text of expressions alone, by key."""
-    pairs: list[tuple[object, object]] = [(one, wanted.objects.get(key)) for key, one in actual.objects.items()]
-    pairs += [(one, wanted.domains.get(name)) for name, one in actual.domains.items()]
+    pairs: list[tuple[object, object]] = [(obj, wanted.objects.get(key)) for key, obj in actual.objects.items()]
+    pairs += [(obj, wanted.domains.get(name)) for name, obj in actual.domains.items()]
     for place, column in actual.columns.items():
         if (declared := wanted.columns.get(place, column)) != column:
             pairs.append((Generated(*place, column), Generated(*place, declared)))
     return {
-        one.key: (one, other)
-        for one, other in pairs
-        if isinstance(one, Expressed) and isinstance(other, type(one)) and one != other and _differ_in_text(one, other)
+        obj.key: (obj, other)
+        for obj, other in pairs
+        if isinstance(obj, Expressed) and isinstance(other, type(obj)) and obj != other and _differ_in_text(obj, other)
     }
 
 
@@ -46,18 +46,18 @@ def fixed_points(connection: Connection, expressed: Iterable[Expressed]) -> dict
     What cannot be made of its own text is left out.
     """
     run_script(connection, [f"CREATE TABLE IF NOT EXISTS {_DEFAULTS} ()"])
-    current = {one.key: _standing(one, f"groundwork_{number}") for number, one in enumerate(expressed)}
+    current = {obj.key: _standing(obj, f"groundwork_{number}") for number, obj in enumerate(expressed)}
     for _ in range(_ROUNDS):
         former, current = current, _made_again(connection, current)
-        if all(_texts(one) == _texts(former[key]) for key, one in current.items()):
+        if all(_texts(obj) == _texts(former[key]) for key, obj in current.items()):
             break
-    return {key: _texts(one) for key, one in current.items()}
+    return {key: _texts(obj) for key, obj in current.items()}
 
 
 def fixed_points_there(connection: Connection, actual: Contents, expressed: Sequence[Expressed]) -> dict[Key, Texts]:
     """Return the same of what is there, beside copies of its tables with the key that a view may depend on."""
-    keys = {one.table: one for one in actual.objects.values() if isinstance(one, Constraint) and one.kind == "p"}
-    tables = dict.fromkeys(one.key[1] for one in expressed if not isinstance(one, View | Domain))
+    keys = {key.table: key for key in actual.objects.values() if isinstance(key, Constraint) and key.kind == "p"}
+    tables = dict.fromkeys(obj.key[1] for obj in expressed if not isinstance(obj, View | Domain))
     with throw_away_schema(connection):
         for table in tables:
             key = keys[table].create() if table in keys else ()
@@ -72,8 +72,8 @@ def same_policies(
 
     `tables` are the statements that make the declared tables.
     """
-    parts = [(Part(table, one), Part(table, other)) for table, one, other in pairs]
-    questions = [(one, other) for one, other in parts if _differ_in_text(one, other)]
+    parts = [(Part(table, former), Part(table, other)) for table, former, other in pairs]
+    questions = [(former, other) for former, other in parts if _differ_in_text(former, other)]
     if not questions:
         return set()
     with throw_away_schema(connection):
@@ -85,98 +85,98 @@ def same_policies(
 def in_words_of(wanted: Contents, found: Iterable[Expressed]) -> Contents:
     """Return what is declared with these, which mean the same, in the words of what is there."""
     objects, columns, domains = dict(wanted.objects), dict(wanted.columns), dict(wanted.domains)
-    for one in found:
-        if isinstance(one, Generated):
-            place = (one.table, one.name)
-            columns[place] = replace(columns[place], default=one.column.default, generated=one.column.generated)
-        elif isinstance(one, Domain):
-            domains[one.name] = one
+    for obj in found:
+        if isinstance(obj, Generated):
+            place = (obj.table, obj.name)
+            columns[place] = replace(columns[place], default=obj.column.default, generated=obj.column.generated)
+        elif isinstance(obj, Domain):
+            domains[obj.name] = obj
         else:
-            objects[one.key] = one
+            objects[obj.key] = obj
     return replace(wanted, objects=objects, columns=columns, domains=domains)
 
 
-def _differ_in_text(one: Expressed, other: Expressed) -> bool:
+def _differ_in_text(obj: Expressed, other: Expressed) -> bool:
     """Return whether nothing but an expression differs; a materialized view cannot be made otherwise in its place."""
-    return _without_text(one) == _without_text(other) and not (isinstance(one, View) and one.materialized)
+    return _without_text(obj) == _without_text(other) and not (isinstance(obj, View) and obj.materialized)
 
 
-def _texts(one: Expressed) -> Texts:
-    match one:
+def _texts(obj: Expressed) -> Texts:
+    match obj:
         case Generated():
-            return one.column.default, one.column.generated
+            return obj.column.default, obj.column.generated
         case Part(part=Policy() as policy):
             return policy.using, policy.check
         case Part():
             return ()
         case Domain():
-            return one.default, *(one.constraints[name] for name in sorted(one.constraints))
+            return obj.default, *(obj.constraints[name] for name in sorted(obj.constraints))
         case _:
-            return (one.definition,)
+            return (obj.definition,)
 
 
-def _without_text(one: Expressed) -> Expressed:
-    match one:
+def _without_text(obj: Expressed) -> Expressed:
+    match obj:
         case Generated(column=column):
             default, generated = (text and "" for text in (column.default, column.generated))
-            return replace(one, column=replace(column, default=default, generated=generated))
+            return replace(obj, column=replace(column, default=default, generated=generated))
         case Part(part=Policy() as policy):
             using, check = (text and "" for text in (policy.using, policy.check))
-            return replace(one, part=replace(policy, using=using, check=check))
+            return replace(obj, part=replace(policy, using=using, check=check))
         case Part():
-            return one
+            return obj
         case Domain():
-            return replace(one, default=one.default and "", constraints=dict.fromkeys(one.constraints, ""))
+            return replace(obj, default=obj.default and "", constraints=dict.fromkeys(obj.constraints, ""))
         case _:
-            return replace(one, definition="")
+            return replace(obj, definition="")
 
 
-def _standing(one: Expressed, name: str) -> Expressed:
+def _standing(obj: Expressed, name: str) -> Expressed:
     """Return what is made in its place: beside a column or a domain that is there, another one."""
-    if isinstance(one, Domain):
-        return replace(one, name=name)
-    if not isinstance(one, Generated):
-        return one
-    return replace(one, table=one.table if one.column.generated else _DEFAULTS, name=name)
+    if isinstance(obj, Domain):
+        return replace(obj, name=name)
+    if not isinstance(obj, Generated):
+        return obj
+    return replace(obj, table=obj.table if obj.column.generated else _DEFAULTS, name=name)
 
 
 def _made_again(connection: Connection, current: Mapping[Key, Expressed]) -> dict[Key, Expressed]:
     """Make each of its texts, and return what PostgreSQL wrote down of those that could be made."""
-    refused = run_each(connection, [(key, tuple(_script(one))) for key, one in current.items()])
+    refused = run_each(connection, [(key, tuple(_script(obj))) for key, obj in current.items()])
     contents, parts = read_contents(connection, PROBE), read_tables(connection, PROBE)
     found: dict[Key, Expressed] = {}
-    for one in (
+    for obj in (
         *contents.objects.values(),
         *contents.domains.values(),
         *(Generated(*place, column) for place, column in contents.columns.items()),
         *(Part(table, part) for table, every in parts.items() for part in every if isinstance(part, Policy)),
     ):
-        if isinstance(one, Expressed):
-            found[one.key] = one
-    return {key: found[one.key] for key, one in current.items() if key not in refused}
+        if isinstance(obj, Expressed):
+            found[obj.key] = obj
+    return {key: found[obj.key] for key, obj in current.items() if key not in refused}
 
 
-def _script(one: Expressed) -> Iterator[str]:
+def _script(obj: Expressed) -> Iterator[str]:
     """Yield the statements that make something of its very text, in the place of what is there of that name."""
-    _, table, name = map(quoted, one.key)
-    match one:
+    _, table, name = map(quoted, obj.key)
+    match obj:
         case Constraint():
             yield f"ALTER TABLE {table} DROP CONSTRAINT IF EXISTS {name}"
-            yield f"ALTER TABLE {table} ADD CONSTRAINT {name} {one.definition}"
+            yield f"ALTER TABLE {table} ADD CONSTRAINT {name} {obj.definition}"
         case Index():
             yield f"DROP INDEX IF EXISTS {PROBE}.{name}"
-            yield one.definition
+            yield obj.definition
         case View():
-            yield f"CREATE OR REPLACE VIEW {name} AS {one.definition}"
+            yield f"CREATE OR REPLACE VIEW {name} AS {obj.definition}"
         case Domain():
             yield f"DROP DOMAIN IF EXISTS {name}"
-            yield from one.create(spelled=str)
+            yield from obj.create(spelled=str)
         case Part():
             yield f"DROP POLICY IF EXISTS {name} ON {table}"
-            yield from one.part.create(one.table)
+            yield from obj.part.create(obj.table)
         case Generated():
             yield f"ALTER TABLE {table} DROP COLUMN IF EXISTS {name}"
-            yield f"ALTER TABLE {table} ADD COLUMN {name} {one.column.declaration} {_source(one.column)}"
+            yield f"ALTER TABLE {table} ADD COLUMN {name} {obj.column.declaration} {_source(obj.column)}"
 
 
 def _source(column: Column) -> str:

@@ -61,13 +61,13 @@ def _said(contents: Contents, compiler: DDLCompiler) -> dict[str, set[Words]]:
     """Return what a catalogue says of the constraints and indexes of each table."""
     found: dict[str, set[Words]] = defaultdict(set)
     quote = compiler.preparer.quote
-    for key, one in contents.objects.items():
-        if isinstance(one, Constraint) and one.plain:
-            found[one.table].add(_plain(f"CONSTRAINT {quote(one.name)} {one.definition}"))
-        elif isinstance(one, Index) and one.plain:
-            found[one.table].add(_plain(one.definition))
-        elif isinstance(one, Constraint | Index):
-            found[one.table].add((key, one.definition))
+    for key, obj in contents.objects.items():
+        if isinstance(obj, Constraint) and obj.plain:
+            found[obj.table].add(_plain(f"CONSTRAINT {quote(obj.name)} {obj.definition}"))
+        elif isinstance(obj, Index) and obj.plain:
+            found[obj.table].add(_plain(obj.definition))
+        elif isinstance(obj, Constraint | Index):
+            found[obj.table].add((key, obj.definition))
     return found
 
 

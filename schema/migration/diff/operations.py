@@ -15,21 +15,21 @@ from schema.migration.diff.spelling import reproducible
 _CHECK = re.compile(r"CHECK \((.*)\)", re.DOTALL)
 
 
-def create_operation(one: Object) -> MigrateOperation:
+def create_operation(obj: Object) -> MigrateOperation:
     """Return what makes an object."""
-    if (check := _check(one)) is not None:
+    if (check := _check(obj)) is not None:
         return ModifyTableOps(check.table.name, [CreateCheckConstraintOp.from_constraint(check)])
-    return LiteralSql(one.create(), one.drop())
+    return LiteralSql(obj.create(), obj.drop())
 
 
-def drop_operation(one: Object) -> MigrateOperation:
+def drop_operation(obj: Object) -> MigrateOperation:
     """Return what removes an object, and makes it again where it is undone."""
-    if (check := _check(one)) is not None:
+    if (check := _check(obj)) is not None:
         return ModifyTableOps(check.table.name, [DropConstraintOp.from_constraint(check)])
-    if not isinstance(one, Generated):
-        return LiteralSql(one.drop(), one.create())
-    note = f"{one.table}.{one.name} makes way for a change of what it is generated from, and is computed again."
-    return LiteralSql(one.drop(), one.create(), note=note)
+    if not isinstance(obj, Generated):
+        return LiteralSql(obj.drop(), obj.create())
+    note = f"{obj.table}.{obj.name} makes way for a change of what it is generated from, and is computed again."
+    return LiteralSql(obj.drop(), obj.create(), note=note)
 
 
 def statements_operation(statements: Statements) -> LiteralSql:
@@ -38,10 +38,10 @@ def statements_operation(statements: Statements) -> LiteralSql:
     return LiteralSql(statements.upgrade, statements.downgrade, **said)
 
 
-def _check(one: Object) -> CheckConstraint | None:
-    said = _CHECK.fullmatch(one.definition) if isinstance(one, Constraint) and one.kind == "c" else None
+def _check(obj: Object) -> CheckConstraint | None:
+    said = _CHECK.fullmatch(obj.definition) if isinstance(obj, Constraint) and obj.kind == "c" else None
     if said is None:
         return None
-    check = CheckConstraint(text(escaped(reproducible(said[1]))), name=conv(one.key[2]))
-    Table(one.key[1], MetaData(), check)
+    check = CheckConstraint(text(escaped(reproducible(said[1]))), name=conv(obj.key[2]))
+    Table(obj.key[1], MetaData(), check)
     return check

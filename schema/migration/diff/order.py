@@ -26,9 +26,9 @@ def apart(
         if not isinstance(operation, ModifyTableOps):
             (met if condition(operation) else rest).append(operation)
         else:
-            taken = [one for one in operation.ops if condition(one)]
+            taken = [op for op in operation.ops if condition(op)]
             met += [ModifyTableOps(operation.table_name, taken, schema=operation.schema)] if taken else []
-            operation.ops[:] = [one for one in operation.ops if one not in taken]
+            operation.ops[:] = [op for op in operation.ops if op not in taken]
             rest += [operation] if operation.ops else []
     return met, rest
 
@@ -40,15 +40,15 @@ def drops_in_order(operations: Iterable[MigrateOperation]) -> list[MigrateOperat
     order that is another in every process.
     """
     every = list(operations)
-    parts = sorted((one for one in every if isinstance(one, ModifyTableOps)), key=lambda one: one.table_name)
-    tables = {one.table_name: one.to_table() for one in every if isinstance(one, DropTableOp)}
+    parts = sorted((op for op in every if isinstance(op, ModifyTableOps)), key=lambda op: op.table_name)
+    tables = {op.table_name: op.to_table() for op in every if isinstance(op, DropTableOp)}
     ordered: dict[str, Table] = {}
     around: list[ForeignKeyConstraint] = []
 
     def put(name: str, above: frozenset[str]) -> None:
         if name in ordered:
             return
-        for key in sorted(tables[name].foreign_key_constraints, key=lambda one: str(one.name)):
+        for key in sorted(tables[name].foreign_key_constraints, key=lambda key: str(key.name)):
             other = key.elements[0].target_fullname.rpartition(".")[0]
             if other in above:
                 around.append(key)
@@ -82,4 +82,4 @@ def is_added_column(operation: MigrateOperation) -> bool:
 def in_order(objects: Mapping[Key, Object], contents: Contents) -> list[Object]:
     """Return objects so that each stands behind those that it is made of."""
     places = {key: number for number, key in enumerate(contents.objects)}
-    return sorted(objects.values(), key=lambda one: (one.rank, places.get(one.key, len(places))))
+    return sorted(objects.values(), key=lambda obj: (obj.rank, places.get(obj.key, len(places))))

@@ -83,7 +83,7 @@ def put_in_order(_context: AutogenContext, upgrade_ops: UpgradeOps) -> PriorityD
     seen: set[tuple[str, ...]] = set()
     undone: set[tuple[str, ...]] = set()
     ordered: list[MigrateOperation] = []
-    for operation in sorted(upgrade_ops.ops, key=lambda one: not isinstance(one, CommittedSql)):
+    for operation in sorted(upgrade_ops.ops, key=lambda op: not isinstance(op, CommittedSql)):
         if isinstance(operation, LiteralSql) and operation.upgrade:
             if operation.upgrade in seen:
                 undone.add(operation.downgrade)

@@ -29,14 +29,14 @@ def keys_that_go(operations: Iterable[MigrateOperation], gone: Iterable[Object])
     """Return the names of what may be a unique key and is dropped or changed."""
     dropped = {str(part.constraint_name) for part in parts(operations) if isinstance(part, DropConstraintOp)}
     indexes = {str(part.index_name) for part in parts(operations) if isinstance(part, DropIndexOp)}
-    return dropped | indexes | {one.key[2] for one in gone if _is_key(one)}
+    return dropped | indexes | {obj.key[2] for obj in gone if _is_key(obj)}
 
 
 def foreign_keys_that_go(operations: Iterable[MigrateOperation], actual: Contents, wanted: Contents) -> set[Key]:
     """Return the foreign keys that go by themselves or with their tables."""
     with_tables = {key for key in actual.of("constraint") if key[1] not in wanted.tables}
     dropped = (part for part in parts(operations) if isinstance(part, DropConstraintOp))
-    return with_tables | {("constraint", one.table_name, str(one.constraint_name)) for one in dropped}
+    return with_tables | {("constraint", op.table_name, str(op.constraint_name)) for op in dropped}
 
 
 def foreign_keys_first(operations: list[MigrateOperation], keys: Collection[Key]) -> list[MigrateOperation]:
@@ -50,11 +50,11 @@ def foreign_keys_first(operations: list[MigrateOperation], keys: Collection[Key]
                 for foreign_key_constraint in table.foreign_key_constraints
                 if ("constraint", table.name, str(foreign_key_constraint.name)) in keys
             ]
-            drops = [DropConstraintOp.from_constraint(one) for one in sorted(going, key=lambda one: str(one.name))]
+            drops = [DropConstraintOp.from_constraint(key) for key in sorted(going, key=lambda key: str(key.name))]
             table.constraints.difference_update(going)
             operations[number] = DropTableOp.from_table(table)
             first += [ModifyTableOps(table.name, drops)] if drops else []
-    return sorted(first, key=lambda one: str(getattr(one, "table_name", "")))
+    return sorted(first, key=lambda op: str(getattr(op, "table_name", "")))
 
 
 def foreign_keys_last(operations: Iterable[MigrateOperation], made: Iterable[Object]) -> list[MigrateOperation]:
@@ -64,15 +64,15 @@ def foreign_keys_last(operations: Iterable[MigrateOperation], made: Iterable[Obj
     """
     every = list(operations)
     changed = {table for part in parts(every) if (table := _table_with_more(part))} | {
-        one.key[1] for one in made if _is_key(one)
+        obj.key[1] for obj in made if _is_key(obj)
     }
     later: list[MigrateOperation] = []
     for operation in every:
         if isinstance(operation, CreateTableOp):
             later += _taken_from(operation, changed)
         elif isinstance(operation, ModifyTableOps):
-            keys = [one for one in operation.ops if _leads_to(one, changed)]
-            operation.ops[:] = [one for one in operation.ops if one not in keys]
+            keys = [part for part in operation.ops if _leads_to(part, changed)]
+            operation.ops[:] = [part for part in operation.ops if part not in keys]
             later += [ModifyTableOps(operation.table_name, keys, schema=operation.schema)] if keys else []
     return later
 
@@ -86,7 +86,7 @@ def _taken_from(operation: CreateTableOp, changed: set[str]) -> list[MigrateOper
     operation.columns = [
         column for column in operation.columns if not (isinstance(column, ForeignKeyConstraint) and column in keys)
     ]
-    creates = [CreateForeignKeyOp.from_constraint(key) for key in sorted(keys, key=lambda one: str(one.name))]
+    creates = [CreateForeignKeyOp.from_constraint(key) for key in sorted(keys, key=lambda key: str(key.name))]
     for create in creates:
         create.kw.pop("use_alter", None)
     return [ModifyTableOps(operation.table_name, creates)] if creates else []
@@ -105,5 +105,5 @@ def _leads_to(operation: MigrateOperation, tables: set[str]) -> bool:
     return isinstance(operation, CreateForeignKeyOp) and operation.referent_table in tables
 
 
-def _is_key(one: Object) -> bool:
-    return isinstance(one, Index) or (isinstance(one, Constraint) and one.kind == "u")
+def _is_key(obj: Object) -> bool:
+    return isinstance(obj, Index) or (isinstance(obj, Constraint) and obj.kind == "u")

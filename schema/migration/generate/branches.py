@@ -125,7 +125,9 @@ def _places(branches: Branches, moving: Sequence[MigrationFile], onto: Migration
 def _refuse_needed(branches: Branches, moving: Sequence[MigrationFile]) -> None:
     moved = {file.revision: file for file in moving if file not in branches.twins}
     for file in branches.files:
-        if file not in moving and (needed := [moved[one].name for one in file.depends_on if one in moved]):
+        if file not in moving and (
+            needed := [moved[revision].name for revision in file.depends_on if revision in moved]
+        ):
             raise MigrationError(
                 f"{file.name} depends on {needed[0]}, so that one cannot go after it. Put the other branch after this "
                 "one, or join them: `invoke generate --merge`. Nothing was changed."
@@ -168,7 +170,7 @@ def _place(file: MigrationFile, numbers: dict[MigrationFile, str], parents: Sequ
         numbers[file],
         tuple(numbers.get(parent, parent.revision) for parent in parents),
         tuple(_path(parent, numbers).name for parent in parents),
-        {one.revision: number for one, number in numbers.items() if one.revision in file.depends_on},
+        {other.revision: number for other, number in numbers.items() if other.revision in file.depends_on},
     )
 
 

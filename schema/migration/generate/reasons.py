@@ -101,7 +101,9 @@ def _statements(body: str) -> list[_Statement]:
 def _text(argument: ast.expr) -> str:
     """Return an argument's string, or that of `op.f(…)`, as the database gets it."""
     constants = (
-        one.value for one in ast.walk(argument) if isinstance(one, ast.Constant) and isinstance(one.value, str)
+        constant.value
+        for constant in ast.walk(argument)
+        if isinstance(constant, ast.Constant) and isinstance(constant.value, str)
     )
     return next(constants, "").replace("\\:", ":")
 
@@ -110,9 +112,9 @@ def _allowances(
     statements: Sequence[_Statement], index: int, back: Sequence[_Statement], drops: bool
 ) -> Iterator[Allowance]:
     statement, after = statements[index], statements[index + 1 :]
-    former = next((found for one in back if (found := _same_column(statement.text, one.text))), "")
+    former = next((found for other in back if (found := _same_column(statement.text, other.text))), "")
     yield from _of_call(statement, after, drops)
-    yield from _of_sql(statement.text, [one.text for one in after], former)
+    yield from _of_sql(statement.text, [other.text for other in after], former)
     if statement.call == "create_foreign_key" and index and "NO FORCE ROW LEVEL" in statements[index - 1].text:
         reason = "it is validated with the rows of every tenant, which the owner sees in this statement alone"
         yield "adding-foreign-key-constraint", reason
@@ -123,7 +125,9 @@ def _of_call(statement: _Statement, after: Sequence[_Statement], drops: bool) ->
     match statement.call:
         case "drop_index":
             yield "require-concurrent-index-deletion", "an index is dropped in a moment, whatever the table holds"
-        case "drop_constraint" if any(one.call.startswith("create_") and one.text == statement.text for one in after):
+        case "drop_constraint" if any(
+            other.call.startswith("create_") and other.text == statement.text for other in after
+        ):
             yield "ban-drop-constraint", "it is added again below, as declared now"
         case "drop_column" if drops:
             yield "ban-drop-column", "asked for with --allow-drop"
@@ -137,7 +141,9 @@ def _of_sql(sql: str, after: Sequence[str], former: str) -> Iterator[Allowance]:
         if re.match(pattern, sql, re.DOTALL):
             yield rule, reason
     for pattern, later, rule, reason in _AGAIN:
-        if (found := re.match(pattern, sql)) and any(one.startswith(later.format(*found.groups())) for one in after):
+        if (found := re.match(pattern, sql)) and any(
+            other.startswith(later.format(*found.groups())) for other in after
+        ):
             yield rule, reason
     if found := _RETYPED.match(sql):
         yield from _of_type(found, former, after)

@@ -108,17 +108,17 @@ def _key_statement(owner: str, former: str, now: str) -> str:
 def lookalikes(operations: Iterable[MigrateOperation], dialect: Dialect) -> tuple[Rename, ...]:
     """Return what is dropped and added and may as well have been renamed: a column of one type, a table of columns."""
     every = list(operations)
-    dropped = [one.to_table() for one in every if isinstance(one, DropTableOp)]
-    created = [one.to_table() for one in every if dropped and isinstance(one, CreateTableOp)]
+    dropped = [op.to_table() for op in every if isinstance(op, DropTableOp)]
+    created = [op.to_table() for op in every if dropped and isinstance(op, CreateTableOp)]
     tables = [Rename(old.name, "", new.name) for old in dropped for new in created if _alike(old, new)]
-    parts = [part for one in every if isinstance(one, ModifyTableOps) for part in one.ops]
+    parts = [part for op in every if isinstance(op, ModifyTableOps) for part in op.ops]
     return (*tables, *_columns(parts, dialect))
 
 
 def _columns(parts: Iterable[MigrateOperation], dialect: Dialect) -> Iterator[Rename]:
     changed = list(parts)
-    dropped = [(one.table_name, one.to_column()) for one in changed if isinstance(one, DropColumnOp)]
-    added = [(one.table_name, one.column) for one in changed if isinstance(one, AddColumnOp)]
+    dropped = [(op.table_name, op.to_column()) for op in changed if isinstance(op, DropColumnOp)]
+    added = [(op.table_name, op.column) for op in changed if isinstance(op, AddColumnOp)]
     for table, old in dropped:
         for other, new in added:
             if table == other and _type(old, dialect) == _type(new, dialect):

@@ -44,7 +44,7 @@ def _replace(before: Mapping[Path, bytes], after: Mapping[Path, bytes]) -> None:
     try:
         for path, draft in drafts.items():
             draft.write_bytes(after[path])
-            former = next((one for one in before if one.exists()), None)
+            former = next((place for place in before if place.exists()), None)
             if former is not None:
                 draft.chmod(former.stat().st_mode & 0o777)
         with _uninterrupted():

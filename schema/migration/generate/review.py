@@ -26,7 +26,7 @@ def drops(operations: Iterable[MigrateOperation]) -> Iterator[str]:
             case DropTableOp():
                 yield f"table {operation.table_name}"
             case ModifyTableOps():
-                columns = (one for one in operation.ops if isinstance(one, DropColumnOp))
+                columns = (op for op in operation.ops if isinstance(op, DropColumnOp))
                 yield from (f"column {column.table_name}.{column.column_name}" for column in columns)
             case LiteralSql() if operation.drops:
                 yield operation.drops
@@ -75,7 +75,7 @@ def _one_each(renames: Iterable[Rename]) -> Iterator[Rename]:
 
 def _described(operation: MigrateOperation) -> Iterator[str]:
     if isinstance(operation, ModifyTableOps):
-        yield from (line for one in operation.ops for line in _described(one))
+        yield from (line for part in operation.ops for line in _described(part))
     elif isinstance(operation, LiteralSql):
         yield from (statement.partition("\n")[0] for statement in operation.upgrade)
     elif isinstance(operation, AddTenantForeignKey):

@@ -66,8 +66,8 @@ class Generation:
             MigrationError: something is dropped, or may have been renamed, and nobody said so; with `check`, something
                 is pending.
         """
-        said = (one.strip() for said in self.request.renames for one in said.split(","))
-        self._rename([Rename.parse(one) for one in said if one])
+        said = (text.strip() for said in self.request.renames for text in said.split(","))
+        self._rename([Rename.parse(text) for text in said if text])
         self._rename_types()
         while True:
             try:
@@ -122,7 +122,7 @@ class Generation:
             )
         if not isinstance(script, Script):
             return None
-        rehearse(self.connection, script, (undone for one in self._renamed[::-1] for undone in one.downgrade))
+        rehearse(self.connection, script, (undone for rename in self._renamed[::-1] for undone in rename.downgrade))
         path = Path(script.path)
         source = path.read_text(encoding="utf-8")
         if (written := plain_literals(with_reasons(source, drops=self.request.allow_drop))) != source:
@@ -138,11 +138,11 @@ class Generation:
             directives.clear()
             return
         if self.request.check:
-            raise pending([*(LiteralSql(one.upgrade, one.downgrade) for one in self._renamed), *upgrade.ops])
+            raise pending([*(LiteralSql(rename.upgrade, rename.downgrade) for rename in self._renamed), *upgrade.ops])
         self._refuse_unsaid(upgrade)
-        for one in upgrade.ops:
-            if isinstance(one, LiteralSql) and one.narrows:
-                self.request.say(one.narrows)
+        for op in upgrade.ops:
+            if isinstance(op, LiteralSql) and op.narrows:
+                self.request.say(op.narrows)
         self._put_renames(upgrade, downgrade)
         if applied := self.applied():
             directives[0].rev_id = self.migrations.next_above(applied.last_number)
@@ -162,7 +162,7 @@ class Generation:
 
     def _put_renames(self, upgrade: UpgradeOps, downgrade: DowngradeOps) -> None:
         """Rename before all else but what is committed by itself; names go back last of all."""
-        renamed = [LiteralSql(one.upgrade, one.downgrade) for one in self._renamed]
-        committed = [one for one in upgrade.ops if isinstance(one, CommittedSql)]
-        upgrade.ops[:] = [*committed, *renamed, *(one for one in upgrade.ops if one not in committed)]
-        downgrade.ops.extend(one.reverse() for one in reversed(renamed))
+        renamed = [LiteralSql(rename.upgrade, rename.downgrade) for rename in self._renamed]
+        committed = [op for op in upgrade.ops if isinstance(op, CommittedSql)]
+        upgrade.ops[:] = [*committed, *renamed, *(op for op in upgrade.ops if op not in committed)]
+        downgrade.ops.extend(op.reverse() for op in reversed(renamed))

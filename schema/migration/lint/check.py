@@ -87,7 +87,7 @@ def _findings(path: Path, tenant_tables: Collection[str]) -> Iterator[Finding]:
     source = path.read_text(encoding="utf-8")
     lines = source.splitlines()
     silent = silent_data_statements(source, tenant_tables)
-    own = ((one.line, DATA_STATEMENT, one.message.partition(": ")[2]) for one in silent)
+    own = ((statement.line, DATA_STATEMENT, statement.message.partition(": ")[2]) for statement in silent)
     for line, rule, message in (*own, *_squawk(path)):
         if rule not in _allowed(lines, line):
             yield Finding(path.name, line, rule, message)
@@ -115,8 +115,8 @@ def _squawk(path: Path) -> Iterator[tuple[int, str, str]]:
         answer = subprocess.run(
             [program, "--reporter=json", *options, file.name], capture_output=True, text=True, check=False
         )
-    for one in json.loads(answer.stdout or "[]"):
-        yield lines[min(one["line"], len(lines) - 1)], one["rule_name"], _sentence(one)
+    for report in json.loads(answer.stdout or "[]"):
+        yield lines[min(report["line"], len(lines) - 1)], report["rule_name"], _sentence(report)
 
 
 def _sentence(found: dict[str, str]) -> str:

@@ -54,7 +54,7 @@ def silent_data_statements(source: str, tenant_tables: Collection[str]) -> tuple
         for table in _changed(call, tables)
         if table in tenant_tables
     }
-    return tuple(sorted(found, key=lambda one: (one.line, one.table)))
+    return tuple(sorted(found, key=lambda statement: (statement.line, statement.table)))
 
 
 def _calls_without_tenant(node: ast.AST, lines: list[str]) -> Iterator[ast.Call]:

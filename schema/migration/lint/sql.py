@@ -182,7 +182,7 @@ def _put_stand_ins(module: ModuleType, connection: _NoConnection) -> None:
         "as_tenant": lambda *_: nullcontext(),
         "tenant_ids": lambda _: (_ANYBODY,),
     }
-    vars(module).update({name: one for name, one in instead.items() if name in vars(module)})
+    vars(module).update({name: replacement for name, replacement in instead.items() if name in vars(module)})
 
 
 class _Apart(ast.NodeTransformer):
@@ -190,16 +190,16 @@ class _Apart(ast.NodeTransformer):
 
     def visit_Module(self, node: ast.Module) -> ast.Module:
         """Change the function `upgrade` alone."""
-        for one in node.body:
-            if isinstance(one, ast.FunctionDef) and one.name == "upgrade":
-                self._part(one)
+        for part in node.body:
+            if isinstance(part, ast.FunctionDef) and part.name == "upgrade":
+                self._part(part)
         return node
 
     def _part(self, node: ast.AST) -> None:
         for name in ("body", "orelse", "finalbody"):
             block = getattr(node, name, None)
             if isinstance(block, list):
-                setattr(node, name, [self._alone(one) for one in block])
+                setattr(node, name, [self._alone(statement) for statement in block])
 
     def _alone(self, statement: ast.stmt) -> ast.stmt:
         if isinstance(statement, ast.If | ast.For | ast.With | ast.Try):

@@ -88,9 +88,9 @@ class Merged:
         """Hold every database to what the files make of a fresh one, and the files to the models."""
         head = Migrations.load(self.fresh.checkout).head
         self.fresh.upgrade()
-        for one in (self.ann, self.bob):
-            assert (one.at, one.objects) == ((head,), self.fresh.objects)
-            assert set(one.lines.values()) == {State.APPLIED}
+        for developer in (self.ann, self.bob):
+            assert (developer.at, developer.objects) == ((head,), self.fresh.objects)
+            assert set(developer.lines.values()) == {State.APPLIED}
         assert self.fresh.generate("Nothing", declare(self.declared, "ann_1", "ann_2", "bob_1", "bob_2")) is None
 
 
@@ -148,7 +148,7 @@ def follow(scratch: Scratch, *, prefer: str = "") -> None:
             scratch.upgrade()
         except MigrationError as error:
             printed = _PRINTED.findall(str(error))
-            run(scratch, next((one for one in printed if prefer and prefer in one), printed[0]))
+            run(scratch, next((command for command in printed if prefer and prefer in command), printed[0]))
         else:
             return
     raise AssertionError("the advice leads nowhere")
@@ -171,7 +171,9 @@ def test_the_advice_leads_to_one_end(ann: int, bob: int, first: str, merged: Mer
     assert len(merged.fresh.files) == 5
 
 
-@pytest.mark.parametrize(("ann", "bob"), [(0, 2), *(pytest.param(*one, marks=pytest.mark.slow) for one in _JOINED)])
+@pytest.mark.parametrize(
+    ("ann", "bob"), [(0, 2), *(pytest.param(*joined, marks=pytest.mark.slow) for joined in _JOINED)]
+)
 def test_branches_with_the_same_numbers_are_joined(ann: int, bob: int, merged: Merged) -> None:
     """`--merge` gives one of them new numbers and joins them; both databases get there."""
     merged.merge(ann, bob)
@@ -248,15 +250,15 @@ def test_another_branch_is_taken_back_by_its_own_text(scratch: Scratch, branches
         scratch.upgrade()
     assert "--accept" in str(refused.value)
     run(scratch, _PRINTED.findall(str(refused.value))[0])
-    made = [one for one in scratch.objects if "migration_ledger" not in str(one)]
-    assert made == [one for one in before if "migration_ledger" not in str(one)]
+    made = [found for found in scratch.objects if "migration_ledger" not in str(found)]
+    assert made == [found for found in before if "migration_ledger" not in str(found)]
     scratch.upgrade()
     assert {"bob_1", "bob_2"} <= scratch.names("relation")
     assert not {"ann_1", "ann_2"} & scratch.names("relation")
 
 
 @pytest.mark.parametrize(
-    "advice", ["first", *(pytest.param(one, marks=pytest.mark.slow) for one in ("take back", "merge"))]
+    "advice", ["first", *(pytest.param(advice, marks=pytest.mark.slow) for advice in ("take back", "merge"))]
 )
 def test_the_commands_do_what_they_print(
     advice: str, commands: Checkout, scratch: Scratch, branches: dict[str, Files]

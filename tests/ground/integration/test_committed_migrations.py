@@ -31,7 +31,7 @@ def check(scratch: Scratch) -> None:
 
 def made(scratch: Scratch) -> list[tuple[Any, ...]]:
     """Return all that is in the database, but for the tables of Alembic and of the ledger."""
-    return [one for one in scratch.objects if not OWN.search(one[1])]
+    return [found for found in scratch.objects if not OWN.search(found[1])]
 
 
 def test_there_is_one_head() -> None:

@@ -139,7 +139,7 @@ def test_what_a_rebuild_left_behind_goes(scratch: Scratch) -> None:
         scratch.connection.execute("CREATE UNIQUE INDEX CONCURRENTLY ix_users_email ON users (email)")
     with pytest.raises(psycopg.errors.UniqueViolation):
         scratch.connection.execute("REINDEX INDEX CONCURRENTLY ix_users_email")
-    left = [one for one in read(scratch.connection) if one.name != "ix_users_email"]
-    assert [one.fix for one in left] == ["DROP INDEX CONCURRENTLY ix_users_email_ccnew"]
+    left = [index for index in read(scratch.connection) if index.name != "ix_users_email"]
+    assert [index.fix for index in left] == ["DROP INDEX CONCURRENTLY ix_users_email_ccnew"]
     scratch.connection.execute(left[0].fix.encode())
-    assert [one.name for one in read(scratch.connection)] == ["ix_users_email"]
+    assert [index.name for index in read(scratch.connection)] == ["ix_users_email"]

@@ -29,9 +29,9 @@ def test_an_ephemeral_server_serves_the_owner_and_is_gone_afterwards(
         with connect(owner, settings, autocommit=True) as connection:
             connection.execute("CREATE DATABASE made")
         # Asked for all at once: a process of another test that ends meanwhile is passed over.
-        started = [one for one in psutil.process_iter(["name", "cmdline"]) if one.pid not in before]
-        named = [one for one in started if one.info["name"] == "postgres"]
-        [server] = [one for one in named if f"={owner.port}" in " ".join(one.info["cmdline"] or ())]
+        started = [process for process in psutil.process_iter(["name", "cmdline"]) if process.pid not in before]
+        named = [process for process in started if process.info["name"] == "postgres"]
+        [server] = [process for process in named if f"={owner.port}" in " ".join(process.info["cmdline"] or ())]
         folder = Path(server.cwd())
     assert not server.is_running()
     assert not folder.parents[1].exists()

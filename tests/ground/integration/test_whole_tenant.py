@@ -229,8 +229,8 @@ def test_tenants_are_listed_by_a_role_that_bypasses_nothing(scratch: Scratch, ac
             for user in (reader, None):
                 url = replace(scratch.url, user=user, password=Secret("made-up")) if user else scratch.url
                 found = tenants.tenants(url, scratch.settings)
-                assert [one.slug for one in found] == ["acme", "t0", "t1", "t2"]
-                assert {one.tenant_id for one in found} == signed_up
+                assert [tenant.slug for tenant in found] == ["acme", "t0", "t1", "t2"]
+                assert {tenant.tenant_id for tenant in found} == signed_up
         finally:
             superuser.execute(f"DROP OWNED BY {reader}; DROP ROLE {reader}".encode())
     with pytest.raises(TenantError, match=r"cannot be listed as app_user: permission denied"):

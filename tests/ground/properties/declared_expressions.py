@@ -203,17 +203,24 @@ class Declared:
     def metadata(self, metadata: MetaData) -> object:
         """Declare them."""
         columns = [Column(name, kind()) for name, (kind, *_) in COLUMNS.items()]
-        parts: list[Any] = [CheckConstraint(escaped(one), name=f"k{n}") for n, one in enumerate(self.checks)]
-        parts += [Index(f"p{n}", "id", postgresql_where=text(escaped(one))) for n, one in enumerate(self.predicates)]
-        parts += [Index(f"x{n}", text(escaped(f"({one})"))) for n, one in enumerate(self.indexed)]
-        for number, one in self.generated:
-            columns.append(Column(f"g{number}", GENERATED[number][0](), Computed(escaped(one), persisted=True)))
-        for number, one in self.defaults:
-            columns.append(Column(f"d{number}", DEFAULTS[number][0](), server_default=text(escaped(one))))
-        columns += [Column(f"s{n}", generic.Text, server_default=one) for n, one in enumerate(self.values)]
+        parts: list[Any] = [
+            CheckConstraint(escaped(expression), name=f"k{n}") for n, expression in enumerate(self.checks)
+        ]
+        parts += [
+            Index(f"p{n}", "id", postgresql_where=text(escaped(expression)))
+            for n, expression in enumerate(self.predicates)
+        ]
+        parts += [Index(f"x{n}", text(escaped(f"({expression})"))) for n, expression in enumerate(self.indexed)]
+        for number, expression in self.generated:
+            columns.append(Column(f"g{number}", GENERATED[number][0](), Computed(escaped(expression), persisted=True)))
+        for number, expression in self.defaults:
+            columns.append(Column(f"d{number}", DEFAULTS[number][0](), server_default=text(escaped(expression))))
+        columns += [
+            Column(f"s{n}", generic.Text, server_default=expression) for n, expression in enumerate(self.values)
+        ]
         made = Table("t", metadata, Column("id", generic.Integer, primary_key=True), *columns, *parts)
-        for n, one in enumerate(self.shown):
-            CreateView(select(made.c.id).where(text(escaped(one))), f"v{n}", metadata=metadata, **INVOKER)
+        for n, expression in enumerate(self.shown):
+            CreateView(select(made.c.id).where(text(escaped(expression))), f"v{n}", metadata=metadata, **INVOKER)
         return made
 
 
@@ -249,5 +256,5 @@ def declarations(size: int) -> st.SearchStrategy[Declared]:
         return st.lists(one, min_size=size, max_size=size, **options)
 
     kinds = (_typed(GENERATED), _typed(DEFAULTS))
-    typed = (some(kind, unique_by=lambda one: one[0]) for kind in kinds)
+    typed = (some(kind, unique_by=lambda drawn: drawn[0]) for kind in kinds)
     return st.builds(Declared, *[some(PREDICATES)] * 4, *typed, some(CONSTANTS))

@@ -79,7 +79,7 @@ def _drop_table(choice: Choice, model: Model) -> Model:
         for key, column in of.columns.items():
             if column.parent == gone:
                 model = model.with_column(table, key, parent=None)
-    tables = {key: one for key, one in model.tables.items() if key != gone}
+    tables = {key: table for key, table in model.tables.items() if key != gone}
     return replace(model, tables=tables, views={n: v for n, v in model.views.items() if v.table != gone})
 
 
@@ -107,8 +107,8 @@ def _add_column(choice: Choice, model: Model) -> Model:
 def _drop_column(choice: Choice, model: Model) -> Model:
     table, gone = choice.column(model)
     kept = {
-        key: replace(one, generated=None) if one.generated and one.generated[0] == gone else one
-        for key, one in model.tables[table].columns.items()
+        key: replace(column, generated=None) if column.generated and column.generated[0] == gone else column
+        for key, column in model.tables[table].columns.items()
         if key != gone
     }
     policy = model.tables[table].policy
@@ -138,14 +138,14 @@ def _set_default(choice: Choice, model: Model) -> Model:
 
 
 def _generate(choice: Choice, model: Model) -> Model:
-    table, key = choice.column(model, lambda one: one.kind in WHOLE)
+    table, key = choice.column(model, lambda column: column.kind in WHOLE)
     source = choice.one(other for other in model.tables[table].columns if other != key)
     made = choice.one([None, *((source, number) for number in range(len(GENERATED)))])
     return model.with_column(table, key, generated=made, default="")
 
 
 def _reference(choice: Choice, model: Model) -> Model:
-    table, key = choice.column(model, lambda one: one.kind in WHOLE)
+    table, key = choice.column(model, lambda column: column.kind in WHOLE)
     parent = choice.one([None, *(other for other in model.tables if other < table)])
     return model.with_column(table, key, parent=parent, ondelete=choice.one([None, "CASCADE", "SET NULL"]))
 
@@ -167,12 +167,12 @@ def _relabel(choice: Choice, model: Model) -> Model:
 def _add_enum(choice: Choice, model: Model) -> Model:
     name = f"e{model.next}"
     changed = replace(model, enums={**model.enums, name: ("1", "2", "b")}, next=model.next + 1)
-    return changed.with_column(*choice.column(model, lambda one: one.kind in {"text", "varchar"}), kind=name)
+    return changed.with_column(*choice.column(model, lambda column: column.kind in {"text", "varchar"}), kind=name)
 
 
 def _view(choice: Choice, model: Model) -> Model:
     name = choice.one([*model.views, f"v{model.next}"])
-    views = {other: one for other, one in model.views.items() if other != name}
+    views = {other: view for other, view in model.views.items() if other != name}
     if choice.one([True, True, False]):
         views[name] = ViewOf(*choice.column(model), choice.one([0, 1]))
     return replace(model, views=views, next=model.next + 1)

@@ -99,7 +99,7 @@ def follow(folder: Path, applied: Applied, way: str) -> None:
             Migrations.load(folder, lambda: applied)
         except MigrationError as error:
             printed = _PRINTED.findall(str(error))
-            kind, name = next((one for one in printed if one[0] == way), printed[0])
+            kind, name = next((command for command in printed if command[0] == way), printed[0])
             if kind == "merge":
                 merge(folder, "joined", applied)
             else:
@@ -131,10 +131,10 @@ def test_the_advice_leads_to_one_head(history: History, way: str) -> None:
         now = {
             slug(path): path.read_bytes() for path in (folder / "versions").glob("*.py") if "joined" not in path.name
         }
-        assert {one: _PLACE.sub(b"", content) for one, content in now.items()} == {
-            one: _PLACE.sub(b"", content) for one, content in before.items()
+        assert {name: _PLACE.sub(b"", content) for name, content in now.items()} == {
+            name: _PLACE.sub(b"", content) for name, content in before.items()
         }
-        assert all(order.index(parent) < order.index(one) for one, parents in after.items() for parent in parents)
+        assert all(order.index(parent) < order.index(name) for name, parents in after.items() for parent in parents)
         assert done == {file: (folder / "versions" / file).read_bytes() for file in done}
         assert all(
             file.name.startswith(f"{file.revision}_")

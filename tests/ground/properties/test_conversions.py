@@ -81,7 +81,7 @@ def meant(kind: str, value: str | None) -> Any:
     if value is None:
         return None
     if kind.startswith("numeric") and kind.endswith("[]"):
-        return [meant("numeric", None if one == "NULL" else one) for one in value.strip("{}").split(",") if one]
+        return [meant("numeric", None if part == "NULL" else part) for part in value.strip("{}").split(",") if part]
     if kind in {"real", "double precision", "numeric"} or kind.startswith("numeric("):
         return value if value == "NaN" else Decimal(value)
     if kind in {"json", "jsonb"}:

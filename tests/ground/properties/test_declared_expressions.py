@@ -47,12 +47,12 @@ def of_its_type(expression: str, kind: Kind) -> str:
 def said(models: Declared) -> dict[str, str]:
     """Return what was declared, as it can be asked, by what holds it."""
     return {
-        **{f"ck_t_k{n}": one for n, one in enumerate(models.checks)},
-        **{f"p{n}": one for n, one in enumerate(models.predicates)},
-        **{f"x{n}": one for n, one in enumerate(models.indexed)},
-        **{f"g{number}": of_its_type(one, GENERATED[number][0]) for number, one in models.generated},
-        **{f"d{number}": of_its_type(one, DEFAULTS[number][0]) for number, one in models.defaults},
-        **{f"s{n}": literal(one) for n, one in enumerate(models.values)},
+        **{f"ck_t_k{n}": expression for n, expression in enumerate(models.checks)},
+        **{f"p{n}": expression for n, expression in enumerate(models.predicates)},
+        **{f"x{n}": expression for n, expression in enumerate(models.indexed)},
+        **{f"g{number}": of_its_type(expression, GENERATED[number][0]) for number, expression in models.generated},
+        **{f"d{number}": of_its_type(expression, DEFAULTS[number][0]) for number, expression in models.defaults},
+        **{f"s{n}": literal(expression) for n, expression in enumerate(models.values)},
     }
 
 
@@ -78,8 +78,8 @@ def values(cases: Cases, expressions: dict[str, str]) -> dict[str, list[Any]]:
 
 def walk(cases: Cases, before: Declared, after: Declared) -> None:
     """Go from one to the other and back, and there again."""
-    former, wanted = (declared(one.metadata) for one in (before, after))
-    shapes = [cases.make(one) for one in (former, wanted)]
+    former, wanted = (declared(models.metadata) for models in (before, after))
+    shapes = [cases.make(shape) for shape in (former, wanted)]
     cases.run(cases.generate(former).upgrade)
     assert cases.shape == shapes[0]
     assert cases.generate(former).is_empty

@@ -19,7 +19,7 @@ def test_an_empty_migration_follows_the_last_one(tmp_path: Path) -> None:
         checkout(tmp_path, r_0001_a=None, r_0002_b="0001"), Request("Give everybody a nickname")
     )
     assert names(tmp_path) == ["0001_a.py", "0002_b.py", "0003_give_everybody_a_nickname.py"]
-    assert [one.revision for one in Migrations.load(tmp_path).in_order] == ["0001", "0002", "0003"]
+    assert [migration.revision for migration in Migrations.load(tmp_path).in_order] == ["0001", "0002", "0003"]
     assert "op." not in path.read_text()
 
 

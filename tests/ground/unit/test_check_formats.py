@@ -77,7 +77,7 @@ def test_what_was_not_looked_at_is_in_every_format(form: Format) -> None:
 def test_json_holds_every_finding() -> None:
     """What follows from a cause is nested in it, with all that is known of it."""
     told = json.loads(render(report(OFF, READ, DELETE, LINT), Format.JSON))
-    assert [(one["rule"], len(one["explains"])) for one in told["findings"]] == [
+    assert [(finding["rule"], len(finding["explains"])) for finding in told["findings"]] == [
         ("row-security-off", 2),
         ("data-statement", 0),
     ]

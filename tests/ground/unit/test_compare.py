@@ -48,7 +48,7 @@ def test_a_table_that_nobody_declared_is_left_alone() -> None:
 def test_a_former_tenant_table_keeps_nothing() -> None:
     """Everything that isolated it goes, the rights of the application with it."""
     gone = differences({}, {"users": isolation()})
-    assert [(one.former, one.wanted) for one in gone] == [(part, None) for part in isolation()]
+    assert [(change.former, change.wanted) for change in gone] == [(part, None) for part in isolation()]
 
 
 @given(declared=STATES, actual=STATES)
@@ -58,11 +58,11 @@ def test_removing_what_was_and_making_what_is_wanted_gives_the_declared(
     """Carried out, the differences leave every declared table as it is declared; carried back, as it was."""
     state: dict[str, set[Part | None]] = {table: set(actual.get(table, ())) for table in {*declared, *actual}}
     found = differences(declared, actual)
-    for one in found:
-        state[one.table] = (state[one.table] - {one.former} | {one.wanted}) - {None}
+    for change in found:
+        state[change.table] = (state[change.table] - {change.former} | {change.wanted}) - {None}
     assert all(state[table] == set(parts) for table, parts in declared.items())
-    for one in found:
-        state[one.table] = (state[one.table] - {one.wanted} | {one.former}) - {None}
+    for change in found:
+        state[change.table] = (state[change.table] - {change.wanted} | {change.former}) - {None}
     assert all(state[table] == set(parts) for table, parts in actual.items())
 
 

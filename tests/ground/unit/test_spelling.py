@@ -27,7 +27,7 @@ SAME = (
 )
 
 
-@pytest.mark.parametrize(("text", "spelled"), [*CASES.items(), *((one, one) for one in SAME)])
+@pytest.mark.parametrize(("text", "spelled"), [*CASES.items(), *((text, text) for text in SAME)])
 def test_only_what_would_be_read_otherwise_is_spelled_otherwise(text: str, spelled: str) -> None:
     """Casts are put where PostgreSQL would move a cast or join a list, and nowhere within constants and names."""
     assert reproducible(text) == spelled

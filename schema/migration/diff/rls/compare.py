@@ -65,19 +65,20 @@ def _of_table(table: str, declared: Collection[Part], actual: Collection[Part]) 
     wanted = {part.key: part for part in declared}
     former = {part.key: part for part in actual}
     found = [Difference(table, former.get(key), wanted.get(key)) for key in {**former, **wanted}]
-    revoked = [one.former for one in found if one.former != one.wanted]
+    revoked = [change.former for change in found if change.former != change.wanted]
     return sorted(
-        (one for one in found if one.former != one.wanted or _goes_along(one.former, revoked)), key=lambda one: one.rank
+        (change for change in found if change.former != change.wanted or _goes_along(change.former, revoked)),
+        key=lambda change: change.rank,
     )
 
 
 def _goes_along(part: Part | None, revoked: Iterable[Part | None]) -> bool:
     """Return whether a right on columns goes with one on the table that is revoked (PostgreSQL manual, REVOKE)."""
     return isinstance(part, Grant) and any(
-        isinstance(one, Grant)
-        and one.grantee == part.grantee
-        and bool(part.columns and not one.columns and {*part.privileges}.intersection(one.privileges))
-        for one in revoked
+        isinstance(grant, Grant)
+        and grant.grantee == part.grantee
+        and bool(part.columns and not grant.columns and {*part.privileges}.intersection(grant.privileges))
+        for grant in revoked
     )
 
 

@@ -51,7 +51,11 @@ def compare(context: AutogenContext, upgrade_ops: UpgradeOps) -> PriorityDispatc
     actual = read_tables(connection)
     made, gone = _names(upgrade_ops.ops, CreateTableOp), _names(upgrade_ops.ops, DropTableOp)
     found = [
-        *(_spelled(one) for one in _meant(connection, made_of, written, actual) if one.table not in made | gone),
+        *(
+            _spelled(change)
+            for change in _meant(connection, made_of, written, actual)
+            if change.table not in made | gone
+        ),
         *(Difference(table, None, part) for table in sorted(made & {*declared}) for part in declared[table]),
         *(_spelled(Difference(table, part, None)) for table in sorted(gone) for part in _own(actual[table])),
     ]
@@ -61,7 +65,10 @@ def compare(context: AutogenContext, upgrade_ops: UpgradeOps) -> PriorityDispatc
         *_removed(found),
         *_in_place(upgrade_ops.ops, context.table_key_to_table, actual, forced),
         *_added(found),
-        *(LiteralSql((one.drop,), (one.create, *one.rights)) for one in read_undeclared(connection, FUNCTIONS)),
+        *(
+            LiteralSql((function.drop,), (function.create, *function.rights))
+            for function in read_undeclared(connection, FUNCTIONS)
+        ),
     ]
     return PriorityDispatchResult.CONTINUE
 
@@ -85,12 +92,12 @@ def _meant(
     """Return the differences but for policies that differ in words alone."""
     found = differences(written, actual)
     pairs = [
-        (one.table, one.former, one.wanted)
-        for one in found
-        if isinstance(one.former, Policy) and isinstance(one.wanted, Policy) and is_custom(one.wanted)
+        (change.table, change.former, change.wanted)
+        for change in found
+        if isinstance(change.former, Policy) and isinstance(change.wanted, Policy) and is_custom(change.wanted)
     ]
     same = same_policies(connection, chain.from_iterable(made_of.values()), pairs)
-    return tuple(one for one in found if (one.table, getattr(one.wanted, "name", "")) not in same)
+    return tuple(change for change in found if (change.table, getattr(change.wanted, "name", "")) not in same)
 
 
 def _spelled(difference: Difference) -> Difference:
@@ -125,15 +132,15 @@ def _changed_functions(actual: dict[str, str | None], written: dict[str, str | N
 
 def _removed(found: Sequence[Difference]) -> Iterator[LiteralSql]:
     # The application loses its rights before the policies go.
-    for one in sorted(found, key=lambda one: -one.rank):
-        if one.former:
-            yield LiteralSql(one.former.drop(one.table), one.former.create(one.table))
+    for change in sorted(found, key=lambda change: -change.rank):
+        if change.former:
+            yield LiteralSql(change.former.drop(change.table), change.former.create(change.table))
 
 
 def _added(found: Sequence[Difference]) -> Iterator[LiteralSql]:
-    for one in sorted(found, key=lambda one: one.rank):
-        if one.wanted:
-            yield LiteralSql(one.wanted.create(one.table), one.wanted.drop(one.table))
+    for change in sorted(found, key=lambda change: change.rank):
+        if change.wanted:
+            yield LiteralSql(change.wanted.create(change.table), change.wanted.drop(change.table))
 
 
 def _in_place(
@@ -144,13 +151,13 @@ def _in_place(
     Tables that reference each other get their foreign keys when all of them are there.
     """
     every = list(operations)
-    later = _made_later([one for one in every if isinstance(one, CreateTableOp)], tables)
+    later = _made_later([op for op in every if isinstance(op, CreateTableOp)], tables)
     for operation in every:
         if isinstance(operation, DropTableOp):
             # Dropping a table drops what isolates it; the downgrade makes both again.
             yield LiteralSql((), _standard(actual.get(operation.table_name, ()), operation.table_name))
         if isinstance(operation, ModifyTableOps):
-            operation.ops[:] = [_with_force_lifted(one, forced) for one in operation.ops]
+            operation.ops[:] = [_with_force_lifted(part, forced) for part in operation.ops]
         if not isinstance(operation, CreateTableOp):
             yield operation
             continue
@@ -166,12 +173,12 @@ def _in_place(
 
 def _made_later(operations: Sequence[CreateTableOp], tables: dict[str, Table]) -> list[ForeignKeyConstraint]:
     """Return the foreign keys that lead to a table which is made behind their own, or that are to be altered in."""
-    behind = dict.fromkeys(tables[one.table_name] for one in operations)
+    behind = dict.fromkeys(tables[op.table_name] for op in operations)
     later: list[ForeignKeyConstraint] = []
     for operation in operations:
         del behind[tables[operation.table_name]]
         keys = [column for column in operation.columns if isinstance(column, ForeignKeyConstraint)]
-        keys.sort(key=lambda one: str(one.name))
+        keys.sort(key=lambda key: str(key.name))
         later += [key for key in keys if key.use_alter or key.referred_table in behind]
     return later
 

@@ -79,7 +79,7 @@ def view(where: str, *columns: str, name: str = "v", **options: Any) -> Declare:
 
     def declare(metadata: MetaData) -> object:
         t = metadata.tables["t"]
-        chosen = select(*(t.c[one] for one in columns or ("id",))).where(text(where))
+        chosen = select(*(t.c[name] for name in columns or ("id",))).where(text(where))
         return CreateView(chosen, name, metadata=metadata, **options)
 
     return declare

@@ -46,7 +46,7 @@ def varied(kind: Any, *labels: str, name: str = "t") -> Declare:
                 "d", ARRAY(Text), server_default=text(f"CAST(ARRAY['{labels[-1]}'::varchar, lower('A')] AS text[])")
             ),
             Column("g", Boolean, Computed(condition, persisted=True)),
-            *(one() for one in _objects(condition)),
+            *(make() for make in _objects(condition)),
         )
 
     return declare

@@ -56,7 +56,7 @@ def events(
         annotations = {"id": Mapped[int], "at": Mapped[Any], "kind": Mapped[str]}
         body = {
             "__tablename__": name,
-            "__table_args__": (*(one() for one in more), options),
+            "__table_args__": (*(make() for make in more), options),
             "__annotations__": annotations,
             "id": mapped_column(Integer, primary_key=True, autoincrement=False),
             "at": mapped_column(DateTime(timezone=True), primary_key=True),
@@ -166,13 +166,13 @@ def test_partitioned_tables_refer_to_each_other(cases: Cases) -> None:
         Table("parents", made, *parent, **day)
         child: list[Any] = [Column("id", Integer, primary_key=True), Column("day", Date, primary_key=True)]
         key = ForeignKeyConstraint(["id", "day"], ["parents.id", "parents.day"])
-        Table("children", made, *child, key, *(one() for one in more), **day)
+        Table("children", made, *child, key, *(make() for make in more), **day)
         return made
 
     cases.run(cases.generate(both()).upgrade)
     cases.execute(
         "CREATE SCHEMA parts",
-        *(f"CREATE TABLE parts.{one}_0 PARTITION OF {one} DEFAULT" for one in ("parents", "children")),
+        *(f"CREATE TABLE parts.{parent}_0 PARTITION OF {parent} DEFAULT" for parent in ("parents", "children")),
     )
     try:
         assert cases.generate(both()).is_empty

@@ -174,7 +174,7 @@ def test_the_command_ends_with_6(damaged: dict[str, str]) -> None:
     *lines, _reasons, summary = plain.stdout.splitlines()
     assert len(lines) == len(found)
     assert summary.endswith(f"{len(found)} findings; not looked at in full: models, attacks")
-    (finding,) = [one for one in found if one["object"] == "SELECT ON TABLE notes"]
+    (finding,) = [finding for finding in found if finding["object"] == "SELECT ON TABLE notes"]
     assert any(finding["fix"] in line for line in plain.stdout.splitlines())
     password = damaged["DATABASE_OWNER_URL"].partition("app_owner:")[2].partition("@")[0]
     assert password not in plain.stdout + plain.stderr + programs.stdout

@@ -83,14 +83,14 @@ def test_the_command_prints_what_it_found_before_it_fails(stack: RunningStack, m
     assert (done.returncode, "Traceback" in done.stderr) == (6, False), done.stderr
     answer = json.loads(done.stdout)
     assert answer["isolated"] is False
-    assert "role-membership" in {one["rule"] for one in answer["findings"]}
-    assert {one["stage"]: one["outcome"] for one in answer["stages"]} == {
+    assert "role-membership" in {finding["rule"] for finding in answer["findings"]}
+    assert {stage["stage"]: stage["outcome"] for stage in answer["stages"]} == {
         "catalogue": "complete",
         "migrations": "complete",
         "models": "failed",
         "attacks": "failed",
     }
-    assert all(one["reason"] for one in answer["stages"] if one["outcome"] == "failed")
+    assert all(stage["reason"] for stage in answer["stages"] if stage["outcome"] == "failed")
 
 
 def test_a_migration_that_fails_hides_nothing(stack: RunningStack, damaged: DatabaseUrl, checkout: Path) -> None:
