@@ -12,14 +12,14 @@
     ├── TenantContextError      1   a transaction has no tenant, or would have another than its session's
     └── TenantError             1   a tenant cannot be made, found or deleted
 
-Each message says what, where and what next: in one paragraph, or with a line for each of several things (`listed`). No
+Each message says what, where and what next: in one paragraph, or with a line for each of several things (`list_message`). No
 message holds a secret.
 """
 
 from collections.abc import Sequence
 
 
-def listed(what: str, things: Sequence[str], then: str) -> str:
+def list_message(what: str, things: Sequence[str], then: str) -> str:
     """Return a message: a sentence with the one thing that it is about, or a line for each of several; then what next.
 
     `what` and the things have no punctuation at their end.

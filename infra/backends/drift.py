@@ -18,7 +18,7 @@ def differences(before: Sequence[str], after: Sequence[str]) -> list[str]:
     return named + (["command"] if other != [word for word in after if not _PARAMETER.fullmatch(word)] else [])
 
 
-def said(changes: Iterable[str]) -> str:
+def describe_changes(changes: Iterable[str]) -> str:
     """Put differences in a sentence; where none can be shown, a password or the environment is what differs."""
     return f"its declaration changed: {', '.join(changes) or 'a password or another setting that is not shown'}"
 

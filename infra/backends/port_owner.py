@@ -37,7 +37,7 @@ def port_owner(port: int) -> Holder:
             published = container_publishing(port)
             if published is not None:
                 return published
-    return _named(process) if process else Holder("another program")
+    return _holder_of(process) if process else Holder("another program")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ def _listener(port: int) -> _Process | None:
     return None
 
 
-def _named(process: _Process) -> Holder:
+def _holder_of(process: _Process) -> Holder:
     """Name a process; of a server of another checkout's stack, which has its folder among its words, that as well."""
     name = f"process {process.pid} ({process.name})"
     for folder in (folder for word in process.words for folder in Path(word).parents):

@@ -135,7 +135,7 @@ class Backend(Protocol):
             StackError: somebody else uses that data.
         """
 
-    def left(self, services: Collection[Service] = tuple(Service)) -> tuple[str, ...]:
+    def removal_commands(self, services: Collection[Service] = tuple(Service)) -> tuple[str, ...]:
         """Return the commands that remove what a `down` of these with volumes left, since `up` did not make it."""
 
     def has_data(self) -> bool:

@@ -126,12 +126,12 @@ def confirm(question: str) -> None:
     """Ask; end the command unless the answer is yes. Where nobody can answer, say how to answer beforehand."""
     if not sys.stdin.isatty():
         raise Exit(f"{question} Nobody can answer here: repeat the command with --yes.", 1)
-    if not asked(question):
+    if not ask(question):
         raise Exit("nothing was changed", 1)
 
 
-def asked(question: str) -> bool:
-    """Ask, and tell whether the answer is yes."""
+def ask(question: str) -> bool:
+    """Ask, and return whether the answer is yes."""
     return input(f"{question} [y/N] ").strip().lower() in {"y", "yes"}
 
 

@@ -46,19 +46,19 @@ def access(_: Context, json: bool = False, against: str = "") -> None:
     from infra.config.endpoints import database_url
     from schema.isolation.access.changes import changes
     from schema.isolation.access.command import matrix_of, read_file
-    from schema.isolation.access.written import described, described_change, lines_of, table
+    from schema.isolation.access.written import describe, describe_change, lines_of, table
 
     settings = Settings.load()
     external = settings.database_owner_url is None and settings.database_url is not None
     before = read_file(Path(against)) if against else None
     matrix = matrix_of(database_url(settings, Role.USER if external else Role.OWNER), settings)
     if before is None:
-        shown = dumps(described(matrix), indent=2) if json else table(matrix)
+        shown = dumps(describe(matrix), indent=2) if json else table(matrix)
         print(*map(cli.printable, shown.split("\n")), sep="\n")
         return
     found = changes(before, matrix)
     if json:
-        print(dumps([described_change(change) for change in found], indent=2))
+        print(dumps([describe_change(change) for change in found], indent=2))
     else:
         lines = lines_of(found) or ["nothing is opened or closed"]
         print(*map(cli.printable, lines), sep="\n")

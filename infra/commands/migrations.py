@@ -53,13 +53,13 @@ def generate(
     """Write a migration from the difference between models and migrations; needs no stack."""
     cli.exclude(merge=merge, rebase=rebase, empty=empty, check=check)
     if merge or rebase:
-        _tell_files(_joined(message, rebase), json=json)
+        _tell_files(_join(message, rebase), json=json)
         return
     from infra.config.identity import state_directory
     from schema.migration.generate.cache import ComparisonCache
     from schema.migration.generate.request import Request
 
-    ask = cli.asked if sys.stdin.isatty() else None
+    ask = cli.ask if sys.stdin.isatty() else None
     request = Request(message, tuple(rename or ()), allow_drop=allow_drop, check=check, ask=ask, say=cli.say)
     if empty:
         from schema.migration.generate import blank
@@ -88,7 +88,7 @@ def _tell_files(paths: Sequence[Path], unsafe: "Sequence[Kind]" = (), *, json: b
         cli.say(str(kind))
 
 
-def _joined(message: str, rebase: str) -> tuple[Path, ...]:
+def _join(message: str, rebase: str) -> tuple[Path, ...]:
     """Put one branch of migrations after the other, or join them all by a migration; return the files."""
     from schema.migration.generate import branches
 
@@ -166,7 +166,7 @@ def migrate(
     cli.exclude(plan=plan, sql=sql)
     cli.exclude(sql=sql, json=json)
     settings = Settings.load()
-    owner = _told_owner(settings)
+    owner = _announce_owner(settings)
     with cli.stoppable():
         if not (plan or sql or confirm_database or accept) and (head := _unchanged(owner, settings)):
             _tell_applied((), head, json=json)
@@ -221,7 +221,7 @@ def rollback(
 ) -> None:
     """Take back the last migrations; refuse where that would lose data."""
     settings = Settings.load()
-    owner = _told_owner(settings)
+    owner = _announce_owner(settings)
     with cli.stoppable():
         from schema.migration.apply.as_applied import checkout_as_applied
         from schema.migration.apply.rollback import rollback
@@ -238,7 +238,7 @@ def rollback(
             print(dumps({"taken_back": [asdict(step) for step in done]}, indent=2))
 
 
-def _told_owner(settings: Settings) -> "DatabaseUrl":
+def _announce_owner(settings: Settings) -> "DatabaseUrl":
     """Return the owner's URL, and say first of all where the command goes."""
     from infra.config.endpoints import database_url
 
@@ -262,7 +262,7 @@ def history(_: Context, json: bool = False, show: str = "") -> None:
         return
     lines = history.history(owner, settings)
     if json:
-        print(dumps([history.described(line) for line in lines], indent=2, default=str))
+        print(dumps([history.describe(line) for line in lines], indent=2, default=str))
     else:
         colours: dict[str, str] = {
             State.APPLIED: "green",

@@ -41,7 +41,7 @@ class Commands(Program):
         except ParseError as error:
             raise ParseError(self._explained(error)) from None
         for context in self.tasks:
-            if option := _taken_for_argument(context):
+            if option := _unknown_option(context):
                 raise ParseError(self._on_unknown(context, option))
 
     def parse_cleanup(self) -> None:
@@ -81,7 +81,7 @@ class Commands(Program):
         context = self.parser.contexts[name]
         arguments = [(each.name.upper(), each.help or "") for each in context.positional_args]
         options = [
-            (_spelled(context, flag), each.help or "") for flag, each in context.flags.items() if not each.positional
+            (_spell(context, flag), each.help or "") for flag, each in context.flags.items() if not each.positional
         ]
         words = ["invoke", name, *(argument for argument, _ in arguments), *(["[options]"] if options else [])]
         print(f"Usage: {' '.join(words)}")
@@ -119,7 +119,7 @@ class Commands(Program):
         usage = (
             f"`invoke {context.name} --help` shows how it is used." if context.name else "`invoke --list` lists all."
         )
-        if option := _taken_for_argument(context):
+        if option := _unknown_option(context):
             return self._on_unknown(context, option)
         if unknown := _UNKNOWN.search(text):
             return self._on_unknown(context, unknown[1])
@@ -141,7 +141,7 @@ class Commands(Program):
         )
 
 
-def _taken_for_argument(context: ParserContext) -> str:
+def _unknown_option(context: ParserContext) -> str:
     """Return the unknown option that Invoke has taken for an argument, which it does where one is due; else nothing."""
     return next((each.value for each in context.positional_args if (each.value or "").startswith("-")), "")
 
@@ -167,7 +167,7 @@ def _first_line(thing: object) -> str:
     return (inspect.getdoc(thing) or "").partition("\n")[0].removesuffix(".")
 
 
-def _spelled(context: ParserContext, flag: str) -> str:
+def _spell(context: ParserContext, flag: str) -> str:
     """Return the names of an option, the short one first, and that it takes a value where it does."""
     names = sorted(context.names_for(flag), key=len)
     return ", ".join(names) + (" VALUE" if context.flags[flag].takes_value else "")

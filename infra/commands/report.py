@@ -14,7 +14,7 @@ from infra.stack.lifecycle import Stack
 HEADER = ("server", "address", "runs as")
 
 
-def described(current: Stack) -> dict[str, Any]:
+def describe_stack(current: Stack) -> dict[str, Any]:
     """Return a stack for JSON."""
     return {
         "project": current.project.id,

@@ -25,11 +25,11 @@ def up(_: Context, json: bool = False, adopt: bool = False, new: bool = False) -
     if write_env_file(CHECKOUT):
         cli.say("wrote .env with generated passwords (mode 0600)")
     settings = Settings.load()
-    ask = cli.asked if sys.stdin.isatty() else None
+    ask = cli.ask if sys.stdin.isatty() else None
     settled = adoption.resolve_project(CHECKOUT, adopt=adopt, new=new, ask=ask, say=cli.say)
     current = lifecycle.up(settings, settled, preparation(), cli.say)
     if json:
-        print(dumps(report.described(current) | {"operations": report.steps(current.operations)}, indent=2))
+        print(dumps(report.describe_stack(current) | {"operations": report.steps(current.operations)}, indent=2))
     else:
         tables.show(report.HEADER, report.rows(current), fold="runs as")
 
@@ -65,7 +65,7 @@ def status(_: Context, json: bool = False) -> None:
 
     current = lifecycle.status(project())
     if json:
-        print(dumps(report.described(current), indent=2))
+        print(dumps(report.describe_stack(current), indent=2))
     elif not current.servers:
         print(f"{current.project.id}: nothing runs; `invoke up` starts it")
     else:

@@ -65,7 +65,7 @@ def tenants_delete(
     settings = Settings.load()
     owner = database_url(settings, Role.OWNER)
     kind = cli.one_of(tenants.Key, by, "--by") if by else None
-    found = tenants.named(tenants.tenants(owner, settings), tenant, kind)
+    found = tenants.find_listed(tenants.tenants(owner, settings), tenant, kind)
     called = f"{found.name!r} ({cli.printable(found.slug)}, {found.tenant_id})"
     if not yes:
         held = tenants.rows_of(owner, settings, found.tenant_id)

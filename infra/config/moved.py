@@ -48,7 +48,7 @@ class Moved:
     def find_spec(name: str, *_: object) -> ModuleSpec | None:
         """Return how a module is loaded that has moved; None of any other."""
         if name in FORMER:
-            warnings.warn(_moved(name, FORMER[name][0]), DeprecationWarning, 2)
+            warnings.warn(_message(name, FORMER[name][0]), DeprecationWarning, 2)
         return ModuleSpec(name, Moved, is_package=True) if name in {*FORMER, *_BY_MIGRATIONS} else None  # type: ignore[arg-type]  # a loader is whatever has these two methods
 
     @staticmethod
@@ -69,7 +69,7 @@ class Moved:
             vars(module).update({name: getattr(each, name) for name in public})
 
 
-def _moved(name: str, there: str) -> str:
+def _message(name: str, there: str) -> str:
     return f"{name} has moved: import from {there}. The former name goes with the next version."
 
 

@@ -29,11 +29,11 @@ def postgres_files() -> Iterator[Entry]:
         (_LIBRARIES, package.with_name(_LIBRARIES)),
     ):
         for name, path in files_of(source):
-            if _needed(name):
+            if _is_needed(name):
                 yield f"{folder}/{name}", path
 
 
-def _needed(name: str) -> bool:
+def _is_needed(name: str) -> bool:
     """Leave out what only compilers read: headers, libraries to link with, the build system for extensions."""
     return not name.startswith(("include/", "lib/lib", "lib/pkgconfig/", "lib/postgresql/pgxs/"))
 

@@ -33,11 +33,11 @@ def resolve_project(
         return project
     if len(former) > 1:
         raise StackError(
-            f"More than one stack was left by checkouts of this name: {', '.join(map(_described, former))}. Move this "
+            f"More than one stack was left by checkouts of this name: {', '.join(map(_describe, former))}. Move this "
             "checkout back to the path of the one that is meant, or start a new stack with `invoke up --new`."
         )
     if not adopt:
-        question = f"This checkout seems to have been moved here: {_described(former[0])} holds data."
+        question = f"This checkout seems to have been moved here: {_describe(former[0])} holds data."
         if ask is None:
             raise StackError(
                 f"{question} Nothing was started. Take it over with `invoke up --adopt`, or start a new stack with "
@@ -47,7 +47,7 @@ def resolve_project(
             return project
     adoption_note(project).parent.mkdir(parents=True, exist_ok=True)
     adoption_note(project).write_text(f"{former[0].id}\n", encoding="utf-8")
-    say(f"adopted {_described(former[0])}")
+    say(f"adopted {_describe(former[0])}")
     return project._replace(id=former[0].id)
 
 
@@ -70,5 +70,5 @@ def _former(project: Project) -> list[Project]:
     return found
 
 
-def _described(project: Project) -> str:
+def _describe(project: Project) -> str:
     return f"the stack {project.id} of {project.path}"

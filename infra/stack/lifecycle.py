@@ -124,7 +124,7 @@ def down(project: Project, say: Say, *, volumes: bool = False, services: Collect
         operations = tuple(step for backend in backends for step in backend.down(volumes=volumes, services=services))
         left: tuple[str, ...] = ()
         if volumes:
-            left = tuple(c for backend in _with_embedded(backends, project) for c in backend.left(services))
+            left = tuple(c for backend in _with_embedded(backends, project) for c in backend.removal_commands(services))
         if volumes and set(services) == set(Service):
             forget(project)
             forget_adoption(project)
@@ -182,11 +182,11 @@ def as_chosen(settings: Settings, project: Project) -> StackSpec:
     spec, record = build_stack(settings, project), Record.load(project)
     if record is None:
         return spec
-    images = {c.service: _served_image(c.image, record.images.get(c.service)) for c in spec.containers}
+    images = {c.service: _image_to_serve(c.image, record.images.get(c.service)) for c in spec.containers}
     return spec.with_images(images).on_ports({s: spec.port(s) or record.ports[s] for s in Service})
 
 
-def _served_image(declared: str, served: str | None) -> str:
+def _image_to_serve(declared: str, served: str | None) -> str:
     return served if served and served == stand_in_of(declared) else declared
 
 

@@ -38,7 +38,7 @@ def choose_ports(
     ours = {service: running[service].port for service in Service if service in running}
     for service, declared in chosen.items():
         if declared != ours.get(service) and not is_free(declared):
-            raise EnvironmentFault(_taken(service, declared))
+            raise EnvironmentFault(_taken_message(service, declared))
     for service in Service:
         if service not in chosen:
             others = set(chosen.values())
@@ -88,7 +88,7 @@ def is_free(port: int) -> bool:
         return True
 
 
-def _taken(service: Service, port: int) -> str:
+def _taken_message(service: Service, port: int) -> str:
     from infra.backends.port_owner import port_owner
 
     key, found = f"{service.upper()}_PORT", port_owner(port)

@@ -81,7 +81,7 @@ def administrators_requirements(settings: Settings) -> tuple[DesiredState, ...]:
 
 
 def _on_role(role: Role, settings: Settings) -> Iterator[DesiredState]:
-    declared = _declared(role, settings)
+    declared = _declared_words(role, settings)
     yield DesiredState(
         f"there is no role {role}",
         otherwise(
@@ -112,7 +112,7 @@ def _on_role(role: Role, settings: Settings) -> Iterator[DesiredState]:
     yield from _memberships(role)
 
 
-def _declared(role: Role, settings: Settings) -> set[LiteralString]:
+def _declared_words(role: Role, settings: Settings) -> set[LiteralString]:
     words: set[LiteralString] = {"LOGIN", "INHERIT"}
     if role is Role.OWNER and settings.app_env is not AppEnv.PRODUCTION:
         words.add("CREATEDB")  # shadow and test databases

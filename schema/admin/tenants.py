@@ -23,7 +23,7 @@ from schema.admin.tenant_export import exported, file_in
 from schema.admin.whole_tenant import whole_tenant
 from schema.client.connection import BoundedConnection, connect
 from schema.client.session import tenant_session
-from schema.errors import TenantError, listed
+from schema.errors import TenantError, list_message
 
 # A label of a host name (RFC 1035, 2.3.1), so that a slug can be a tenant's subdomain.
 _SLUG = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
@@ -148,7 +148,7 @@ def _read(connection: BoundedConnection, tenants: Sequence[str]) -> Iterator[Lis
                 return
 
 
-def named(found: Sequence[Listed], key: str, by: Key | None = None) -> Listed:
+def find_listed(found: Sequence[Listed], key: str, by: Key | None = None) -> Listed:
     """Return the one tenant with this slug, id or external id, or with this one of them.
 
     Raises:
@@ -163,7 +163,7 @@ def named(found: Sequence[Listed], key: str, by: Key | None = None) -> Listed:
     if len({tenant.tenant_id for tenant in matches.values()}) > 1:
         several = [f"{kind} of {tenant.name!r} (id {tenant.tenant_id})" for kind, tenant in matches.items()]
         then = f"Say which with --by {'|'.join(matches)}."
-        raise TenantError(listed(f"{key!r} names more than one tenant", several, then))
+        raise TenantError(list_message(f"{key!r} names more than one tenant", several, then))
     return next(iter(matches.values()))
 
 

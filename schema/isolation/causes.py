@@ -35,7 +35,7 @@ class Explained:
 
 def explain(findings: Sequence[Finding]) -> tuple[Explained, ...]:
     """Return the findings that nothing explains, in their order, each with those that it explains."""
-    causes = _ordered(findings)
+    causes = _possible_causes(findings)
     cause_of = {id(found): _cause(found, causes) for found in findings}
     explained: dict[int, list[Finding]] = {}
     for found in findings:
@@ -51,7 +51,7 @@ def _root(found: Finding, cause_of: dict[int, Finding | None]) -> Finding:
     return found
 
 
-def _ordered(findings: Sequence[Finding]) -> list[Finding]:
+def _possible_causes(findings: Sequence[Finding]) -> list[Finding]:
     """Return what may be a cause, the widest first: a finding is explained only by one that stands before it."""
     return [found for rank in range(_NARROWEST + 1) for found in findings if _rank(found) == rank]
 

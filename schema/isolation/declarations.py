@@ -60,7 +60,7 @@ class Declarations:
         allow = _table(section, "allow", pyproject)
         return cls(
             tuple(
-                _allowed(rule, name, value, pyproject)
+                _parse_allowed(rule, name, value, pyproject)
                 for rule in allow
                 for name, value in _table(allow, rule, pyproject).items()
             ),
@@ -126,7 +126,7 @@ def _fault(entry: Allowed, wrong: str, fix: str) -> Finding:
     return Finding("allow-list", f"{entry.rule} {entry.object}", wrong, f"{fix}, in [{_WHERE}.allow] of pyproject.toml")
 
 
-def _allowed(rule: str, name: str, value: object, pyproject: Path) -> Allowed:
+def _parse_allowed(rule: str, name: str, value: object, pyproject: Path) -> Allowed:
     key = f"allow.{rule}.{name}"
     if not isinstance(value, Mapping):
         return Allowed(rule, name, _text(value, key, pyproject))

@@ -75,13 +75,13 @@ def read(connection: psycopg.Connection[Any], user: str = Role.USER.value) -> Ca
             owner=owner,
             user=quoted,
             roles_of_application=tuple(ApplicationRole(name, beyond) for _, name, beyond in held),
-            predicate=_declared_predicate(connection),
+            predicate=_read_declared_predicate(connection),
             relations=ask(Relation, queries.RELATIONS),
             policies=ask(Policy, queries.POLICIES),
             unique_keys=ask(UniqueKey, queries.UNIQUE_KEYS),
             foreign_keys=ask(ForeignKey, queries.FOREIGN_KEYS),
             functions=ask(Function, queries.FUNCTIONS),
-            declared_functions=tuple(_declared_functions(connection)),
+            declared_functions=tuple(_read_declared_functions(connection)),
             system_objects=ask(SystemObject, queries.SYSTEM_OBJECTS),
             system_functions=ask(SystemFunction, queries.SYSTEM_FUNCTIONS),
             grants=ask(Grant, role_queries.GRANTS),
@@ -108,7 +108,7 @@ def _frozen(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-def _declared_predicate(connection: psycopg.Connection[Any]) -> str | None:
+def _read_declared_predicate(connection: psycopg.Connection[Any]) -> str | None:
     """Let the server write the declared predicate down its own way, on a table that nobody else can see.
 
     CREATE POLICY takes ACCESS EXCLUSIVE (PostgreSQL manual, 13.3.1), so a table that somebody uses will not do.
@@ -122,7 +122,7 @@ def _declared_predicate(connection: psycopg.Connection[Any]) -> str | None:
     return written
 
 
-def _declared_functions(connection: psycopg.Connection[Any]) -> Iterator[DeclaredFunction]:
+def _read_declared_functions(connection: psycopg.Connection[Any]) -> Iterator[DeclaredFunction]:
     """Let the server read each declared function, made in a schema that nobody else can see.
 
     What a body names need not exist there: bodies are compared, not run.
@@ -136,7 +136,7 @@ def _declared_functions(connection: psycopg.Connection[Any]) -> Iterator[Declare
     declared = [function for function in FUNCTIONS if function.kind in {"FUNCTION", "PROCEDURE"}]
     with connection.transaction(force_rollback=True):
         connection.execute("SET LOCAL check_function_bodies = off")
-        known = [function for function in declared if _made_temporary(connection, function)]
+        known = [function for function in declared if _make_temporary(connection, function)]
         made = rows(connection, _as_it_is, queries.TEMPORARY_FUNCTIONS)
     for function, (signature, definition, body, text) in zip(known, made, strict=True):
         schema = function.signature.partition(".")[0]
@@ -144,7 +144,7 @@ def _declared_functions(connection: psycopg.Connection[Any]) -> Iterator[Declare
         yield DeclaredFunction(named, definition, "; ".join((in_one_line(create, body), *function.rights)))
 
 
-def _made_temporary(connection: psycopg.Connection[Any], function: "Declaration") -> bool:
+def _make_temporary(connection: psycopg.Connection[Any], function: "Declaration") -> bool:
     """Make a function in the session's temporary schema; return False where a migration has yet to make its types."""
     schema, _, name = function.signature.partition("(")[0].rpartition(".")
     head = re.compile(rf"\b{re.escape(f'{schema}.{name}')}\s*\(")

@@ -74,7 +74,7 @@ def read_files(folder: Path) -> tuple[MigrationFile, ...]:
 def _read(path: Path) -> MigrationFile:
     content = path.read_bytes()
     text, _ = _decoded(path, content)
-    values = {name: _literal(path, name, node) for name, node in _assigned(_parsed(path, text)).items()}
+    values = {name: _literal(path, name, node) for name, node in _assigned(_parse(path, text)).items()}
     if not isinstance(revision := values.get("revision"), str):
         raise MigrationError(
             f'{path} does not state its revision. A migration has a line such as `revision = "0002"`: write it, or '
@@ -90,14 +90,14 @@ def _read(path: Path) -> MigrationFile:
     )
 
 
-def moved_text(file: MigrationFile, place: Place) -> bytes:
+def text_at(file: MigrationFile, place: Place) -> bytes:
     """Return the content of a migration's file at another place; all other text stays byte for byte.
 
     Raises:
         MigrationError: the file cannot be read.
     """
     text, encoding = _decoded(file.path, file.path.read_bytes())
-    module = _parsed(file.path, text)
+    module = _parse(file.path, text)
     offsets = _Offsets(text)
     edits = [*_docstring_edits(module, text, offsets, file, place), *_value_edits(module, text, offsets, place)]
     edits += _comment_edits(text, place)
@@ -167,7 +167,7 @@ def _strings(node: ast.expr, instead: Sequence[str], text: str, offsets: _Offset
         if isinstance(constant, ast.Constant) and isinstance(constant.value, str)
     ]
     if len(constants) != len(instead):
-        yield (*offsets.span(node), _written(instead))
+        yield (*offsets.span(node), _write_revisions(instead))
         return
     for constant, new in zip(constants, instead, strict=True):
         start, end = offsets.span(constant)
@@ -176,7 +176,7 @@ def _strings(node: ast.expr, instead: Sequence[str], text: str, offsets: _Offset
             yield start, end, f"{quote}{new}{quote}"
 
 
-def _written(revisions: Sequence[str]) -> str:
+def _write_revisions(revisions: Sequence[str]) -> str:
     quoted = [f'"{revision}"' for revision in revisions]
     return quoted[0] if len(quoted) == 1 else f"({', '.join(quoted)})" if quoted else "None"
 
@@ -197,7 +197,7 @@ def _decoded(path: Path, content: bytes) -> tuple[str, str]:
         raise MigrationError(f"{path} cannot be read: {error}. Save it as UTF-8.") from error
 
 
-def _parsed(path: Path, text: str) -> ast.Module:
+def _parse(path: Path, text: str) -> ast.Module:
     try:
         return ast.parse(text)
     except (SyntaxError, ValueError) as error:

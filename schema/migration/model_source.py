@@ -52,7 +52,7 @@ def _declarations(table: Table) -> Iterator[tuple[Path, ast.ClassDef | ast.Call,
     for base in model.__mro__:
         file = getattr(sys.modules.get(base.__module__), "__file__", None)
         if file and is_own(file, str(CHECKOUT)):
-            classes = (node for node in ast.walk(_parsed(file)) if isinstance(node, ast.ClassDef))
+            classes = (node for node in ast.walk(_parse(file)) if isinstance(node, ast.ClassDef))
             yield from ((Path(file), node, base is model) for node in classes if node.name == base.__name__)
 
 
@@ -66,10 +66,10 @@ def _own_modules() -> Iterator[tuple[Path, ast.Module]]:
     files = {file for module in [*sys.modules.values()] if (file := getattr(module, "__file__", None))}
     for file in sorted(files):
         if is_own(file, str(CHECKOUT)) and file.endswith(".py"):
-            yield Path(file), _parsed(file)
+            yield Path(file), _parse(file)
 
 
-def _parsed(file: str) -> ast.Module:
+def _parse(file: str) -> ast.Module:
     try:
         return ast.parse(Path(file).read_text(encoding="utf-8"))
     except (OSError, ValueError, SyntaxError):  # it was changed since it was imported

@@ -57,7 +57,7 @@ def _the_same_when_cut(tables: Iterable[Table]) -> Iterator[str]:
     named: dict[tuple[str | None, bytes], list[str]] = defaultdict(list)
     for table in tables:
         for key in (table.primary_key, *table.foreign_key_constraints):
-            if (name := _formatted(key)) is not None and _is_too_long(name):
+            if (name := _format(key)) is not None and _is_too_long(name):
                 scope = table.schema if key is table.primary_key else table.fullname
                 named[scope, name.encode()[:LONGEST]].append(f"{name!r} of {table.fullname}")
     for keys in named.values():
@@ -87,11 +87,11 @@ def _names(table: Table) -> Iterator[tuple[str, str]]:
         yield from (("type", str(named_type.name)) for named_type in named_types(column.type) if named_type.name)
         if isinstance(column.default, Sequence):
             yield "sequence", column.default.name
-    yield from (("constraint", name) for name in map(_written, table.constraints) if name)
-    yield from (("index", name) for name in map(_written, table.indexes) if name)
+    yield from (("constraint", name) for name in map(_server_name, table.constraints) if name)
+    yield from (("index", name) for name in map(_server_name, table.indexes) if name)
 
 
-def _written(item: Constraint | Index) -> str | None:
+def _server_name(item: Constraint | Index) -> str | None:
     """Return the name that the server is given; None where its length does not matter.
 
     The naming convention makes that of a primary or foreign key: those are compared by their columns, and the server
@@ -99,10 +99,10 @@ def _written(item: Constraint | Index) -> str | None:
     """
     if isinstance(item, PrimaryKeyConstraint | ForeignKeyConstraint) and isinstance(item.name, conv):
         return None
-    return _formatted(item)
+    return _format(item)
 
 
-def _formatted(item: Constraint | Index) -> str | None:
+def _format(item: Constraint | Index) -> str | None:
     """Return a name as SQLAlchemy writes it, which shortens those that a convention makes; None where there is none."""
     if not isinstance(item.name, str) or not _is_too_long(item.name):
         return item.name if isinstance(item.name, str) else None

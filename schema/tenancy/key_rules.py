@@ -85,17 +85,17 @@ def _foreign_key(
     if pairs[0] != (TENANT, TENANT):
         yield (
             f"{table.name}: the foreign key on {', '.join(column for column, _ in pairs)} can reference a row of "
-            f"another tenant in {parent.name}. Write {_written(parent.name, own)}."
+            f"another tenant in {parent.name}. Write {_code_for(parent.name, own)}."
         )
     elif own and (constraint.ondelete or "").upper() in {"SET NULL", "SET DEFAULT"}:
         option = f', ondelete="{constraint.ondelete}"'
         yield (
             f"{table.name}: ON DELETE {constraint.ondelete} of the foreign key to {parent.name} would take away "
-            f"{TENANT} too. Write {_written(parent.name, own, option)}."
+            f"{TENANT} too. Write {_code_for(parent.name, own, option)}."
         )
 
 
-def _written(parent: str, pairs: list[tuple[str, str]], options: str = "") -> str:
+def _code_for(parent: str, pairs: list[tuple[str, str]], options: str = "") -> str:
     if len(pairs) == 1:
         return f'tenant_foreign_key("{pairs[0][0]}", "{parent}.{pairs[0][1]}"{options})'
     columns = ", ".join(f'"{column}"' for column, _ in pairs)

@@ -27,7 +27,7 @@ PERMIT = "tenant_permit"
 RESTRICT = "tenant_restrict"
 
 
-def quoted(identifier: str) -> str:
+def quote(identifier: str) -> str:
     """Quote an SQL identifier (PostgreSQL manual, 4.1.1)."""
     return '"' + identifier.replace('"', '""') + '"'
 
@@ -47,11 +47,11 @@ class Flag:
 
     def create(self, table: str) -> tuple[str, ...]:
         """Return the statements that make the part."""
-        return (f"ALTER TABLE {quoted(table)} {self.on} ROW LEVEL SECURITY",)
+        return (f"ALTER TABLE {quote(table)} {self.on} ROW LEVEL SECURITY",)
 
     def drop(self, table: str) -> tuple[str, ...]:
         """Return the statements that remove the part."""
-        return (f"ALTER TABLE {quoted(table)} {self.off} ROW LEVEL SECURITY",)
+        return (f"ALTER TABLE {quote(table)} {self.off} ROW LEVEL SECURITY",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +76,12 @@ class Policy:
         to = "" if self.roles == ("public",) else f" TO {', '.join(map(_grantee, self.roles))}"
         using = "" if self.using is None else f"\n  USING ({self.using})"
         check = "" if self.check is None else f"\n  WITH CHECK ({self.check})"
-        head = f"CREATE POLICY {quoted(self.name)} ON {quoted(table)} AS {self.kind} FOR {self.command}"
+        head = f"CREATE POLICY {quote(self.name)} ON {quote(table)} AS {self.kind} FOR {self.command}"
         return (f"{head}{to}{using}{check}",)
 
     def drop(self, table: str) -> tuple[str, ...]:
         """Return the statements that remove the part."""
-        return (f"DROP POLICY {quoted(self.name)} ON {quoted(table)}",)
+        return (f"DROP POLICY {quote(self.name)} ON {quote(table)}",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,14 +101,14 @@ class Trigger:
 
     def create(self, table: str) -> tuple[str, ...]:
         """Return the statements that make the part."""
-        made = self.definition.replace(TABLE, quoted(table))
+        made = self.definition.replace(TABLE, quote(table))
         if self.state == "O":
             return (made,)
-        return (made, f"ALTER TABLE {quoted(table)} {self._STATES[self.state]} TRIGGER {quoted(self.name)}")
+        return (made, f"ALTER TABLE {quote(table)} {self._STATES[self.state]} TRIGGER {quote(self.name)}")
 
     def drop(self, table: str) -> tuple[str, ...]:
         """Return the statements that remove the part."""
-        return (f"DROP TRIGGER {quoted(self.name)} ON {quoted(table)}",)
+        return (f"DROP TRIGGER {quote(self.name)} ON {quote(table)}",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,16 +135,16 @@ class Grant:
     def create(self, table: str) -> tuple[str, ...]:
         """Return the statements that make the part."""
         option = " WITH GRANT OPTION" if self.grantable else ""
-        return (f"GRANT {self._what} ON {quoted(table)} TO {_grantee(self.grantee)}{option}",)
+        return (f"GRANT {self._what} ON {quote(table)} TO {_grantee(self.grantee)}{option}",)
 
     def drop(self, table: str) -> tuple[str, ...]:
         """Return the statements that remove the part, and with it what the role has passed on."""
         cascade = " CASCADE" if self.grantable else ""
-        return (f"REVOKE {self._what} ON {quoted(table)} FROM {_grantee(self.grantee)}{cascade}",)
+        return (f"REVOKE {self._what} ON {quote(table)} FROM {_grantee(self.grantee)}{cascade}",)
 
     @property
     def _what(self) -> str:
-        columns = f" ({', '.join(map(quoted, self.columns))})" if self.columns else ""
+        columns = f" ({', '.join(map(quote, self.columns))})" if self.columns else ""
         return ", ".join(privilege + columns for privilege in self.privileges)
 
 
@@ -256,7 +256,7 @@ def trigger(name: str, events: str, execute: str) -> Trigger:
     """
     if name == UPDATED_AT_TRIGGER.name:
         raise ValueError(f"{name!r} is the name of a trigger that every tenant table has. Give this one another.")
-    head = f"CREATE TRIGGER {quoted(name)} {events} ON {TABLE}"
+    head = f"CREATE TRIGGER {quote(name)} {events} ON {TABLE}"
     return Trigger(name, f"{head}\n  FOR EACH ROW EXECUTE FUNCTION {execute}")
 
 
@@ -299,4 +299,4 @@ def with_force_lifted(statements: Iterable[str], tables: Iterable[str]) -> tuple
 
 
 def _grantee(role: str) -> str:
-    return "PUBLIC" if role == "public" else quoted(role)
+    return "PUBLIC" if role == "public" else quote(role)

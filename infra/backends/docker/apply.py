@@ -90,19 +90,19 @@ class UpExecutor:
             raise StackError(f"The volume {name} was made by somebody else meanwhile. Run `invoke up` again.")
 
     def _create_container(self, name: str) -> None:
-        made = create_container(self.client, self.spec, _declared(self.spec, name))
+        made = create_container(self.client, self.spec, _find_declared(self.spec, name))
         self.undo.callback(_quietly, _remove_container, self.client, made)
         self.made.add(name)
 
     def _initialise(self, name: str) -> None:
         assert self.template is not None  # noqa: S101 - who plans the step opens it
         self.undo.push(partial(_discard_template, self.template))
-        self.template.fill(self.client, _declared(self.spec, name))
+        self.template.fill(self.client, _find_declared(self.spec, name))
 
     def _start(self, name: str) -> None:
         if name not in self.made:
             self.undo.callback(_quietly, self.client.stop, name, timeout=STOP_SECONDS)
-        declared = _declared(self.spec, name)
+        declared = _find_declared(self.spec, name)
         if declared.service is Service.POSTGRES and declared.volume is not None:
             mend_lock(self.client, name, declared.data_path)
         self.client.start(name)
@@ -128,7 +128,7 @@ def _discard_template(template: "Template", kind: type[BaseException] | None, *_
         template.discard()
 
 
-def _declared(spec: StackSpec, name: str) -> ContainerSpec:
+def _find_declared(spec: StackSpec, name: str) -> ContainerSpec:
     return next(container for container in spec.containers if container.name == name)
 
 

@@ -150,9 +150,9 @@ class DockerBackend:
         image_id = self._image_id(declared.image)
         if image_id is None or not any(step.verb == Verb.INITIALISE for step in operations):
             return nullcontext()
-        from infra.backends.docker.template import opened_template
+        from infra.backends.docker.template import open_template
 
-        return opened_template(self._client, spec.labels, declared, image_id, self._templates)
+        return open_template(self._client, spec.labels, declared, image_id, self._templates)
 
     def plan(self, spec: StackSpec) -> tuple[Operation, ...]:
         """Return what `up` would do, without doing it.
@@ -338,7 +338,7 @@ class DockerBackend:
         """Return whether the engine holds a volume of the stack's."""
         return bool(self._observe().volumes)
 
-    def left(self, services: Collection[Service] = tuple(Service)) -> tuple[str, ...]:
+    def removal_commands(self, services: Collection[Service] = tuple(Service)) -> tuple[str, ...]:
         """Return the commands that remove what `down` left of these services."""
         observed = self._observe()
         networks = observed.networks if set(services) == set(Service) else ()

@@ -5,7 +5,7 @@ from enum import StrEnum
 
 from infra.backends import protocol
 from infra.backends.docker.observe import Container, Observed
-from infra.backends.drift import differences, said
+from infra.backends.drift import describe_changes, differences
 from infra.backends.protocol import Operation
 from infra.config.identity import Service
 from infra.declaration.spec import ContainerSpec, StackSpec
@@ -49,7 +49,7 @@ _ORDER = {Verb.REMOVE_CONTAINER: 0, Verb.SET_ASIDE: 0, Verb.REMOVE_NETWORK: 1, V
 
 def plan_up(spec: StackSpec, observed: Observed) -> tuple[Operation, ...]:
     """Return the operations that lead to `spec`, in order, each with its cause; none where all is as declared."""
-    network = _kept_network(observed)
+    network = _choose_network(observed)
     services = (op for container in spec.containers for op in _service(container, observed, network))
     steps = (*_networks(spec, observed, network), *services)
     return tuple(sorted(steps, key=lambda step: _ORDER.get(Verb(step.verb), len(_ORDER))))
@@ -75,7 +75,7 @@ def plan_down(
     )
 
 
-def _kept_network(observed: Observed) -> str | None:
+def _choose_network(observed: Observed) -> str | None:
     """Choose the network to go on with: one that a server runs in, where there is one."""
     in_use = [container.network for container in observed.containers if container.running]
     return next((network for network in (*in_use, *observed.networks) if network in observed.networks), None)
@@ -133,7 +133,7 @@ def _drift(declared: ContainerSpec, current: Container | None, observed: Observe
     if current is None:
         return "there is none"
     if current.config_hash != declared.config_hash:
-        return _changed(declared, current)
+        return _describe_change(declared, current)
     wanted = dict(observed.image_ids).get(declared.image)
     if wanted is not None and wanted != current.image_id:
         return f"{declared.image} is another image now"
@@ -144,7 +144,7 @@ def _drift(declared: ContainerSpec, current: Container | None, observed: Observe
     return None
 
 
-def _changed(declared: ContainerSpec, current: Container) -> str:
+def _describe_change(declared: ContainerSpec, current: Container) -> str:
     pairs = {"image": (current.image, declared.image), "port": (current.port, declared.port)}
     command = differences(current.command, declared.command) if current.command else []
-    return said([*(f"{name} {was} → {now}" for name, (was, now) in pairs.items() if was != now), *command])
+    return describe_changes([*(f"{name} {was} → {now}" for name, (was, now) in pairs.items() if was != now), *command])

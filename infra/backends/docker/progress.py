@@ -63,7 +63,7 @@ class Layers:
         if not layer or status.startswith("Pulling from"):
             return
         columns, rows = _size(self._stream)
-        line = described(layer, status, event.get("progressDetail") or {})[: columns - 1]
+        line = layer_line(layer, status, event.get("progressDetail") or {})[: columns - 1]
         if self._lines.get(layer) == line:
             return
         new = layer not in self._lines
@@ -79,7 +79,7 @@ class Layers:
         self._stream.flush()
 
 
-def described(layer: str, status: str, detail: dict[str, Any]) -> str:
+def layer_line(layer: str, status: str, detail: dict[str, Any]) -> str:
     """Return a layer's line, with a bar while it is known how much of it there is to do."""
     here, total = detail.get("current", 0), detail.get("total", 0)
     if not total:

@@ -21,13 +21,13 @@ def container_publishing(port: int) -> Holder | None:
     try:
         for found in client.containers():
             if any(published.get("PublicPort") == port for published in found["Ports"]):
-                return described(found)
+                return describe_holder(found)
         return None
     finally:
         client.close()
 
 
-def described(found: dict[str, Any]) -> Holder:
+def describe_holder(found: dict[str, Any]) -> Holder:
     """Say whose a container is by its labels: a stack's like this one, a compose project's, or nobody's known."""
     name = found["Names"][0].removeprefix("/")
     labels = found["Labels"] or {}

@@ -52,7 +52,7 @@ class Template:
 
 
 @contextmanager
-def opened_template(
+def open_template(
     client: Client, labels: Mapping[str, str], declared: ContainerSpec, image_id: str, folder: Path
 ) -> Iterator[Template | None]:
     """Open the archive in `folder` for this image and these settings; make it where there is none.
@@ -124,11 +124,11 @@ def _make(client: Client, labels: Mapping[str, str], declared: ContainerSpec, pa
             raise StackError(f"The server in {name} did not end cleanly.")
         identifier = identifier_of(read_bytes(client, name, f"{declared.data_path}/{CONTROL_FILE}"))
         stream, _ = client.get_archive(name, declared.data_path, chunk_size=_CHUNK)
-        _write(path, chain([_made_by_up(declared, identifier or "")], stream))
+        _write(path, chain([_origin_file(declared, identifier or "")], stream))
         _write(_password_of(path), [password.encode("ascii")])
 
 
-def _made_by_up(declared: ContainerSpec, identifier: str) -> bytes:
+def _origin_file(declared: ContainerSpec, identifier: str) -> bytes:
     """Return the beginning of an archive: the file that says which cluster `up` made, before any other of it."""
     member = tarfile.TarInfo(f"{Path(declared.data_path).name}/{MADE}")
     member.size = len(identifier)

@@ -18,7 +18,7 @@ from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 from infra.backends.data_directory import MADE, MARKER, Data
 from infra.backends.embedded import postgres, process, redis
 from infra.backends.embedded.binaries import Programs, find_programs, place, placed
-from infra.backends.embedded.folder import opened, remove_made
+from infra.backends.embedded.folder import open_if_there, remove_made
 from infra.backends.embedded.log import read_log
 from infra.backends.embedded.plan import Observed, Verb, plan_up, words_of
 from infra.backends.embedded.server import Launch
@@ -176,7 +176,7 @@ class EmbeddedBackend:
         found = postgres.read_data(self._directory(Service.POSTGRES))
         return found is not None and found.complete
 
-    def left(self, services: Collection[Service] = tuple(Service)) -> tuple[str, ...]:
+    def removal_commands(self, services: Collection[Service] = tuple(Service)) -> tuple[str, ...]:
         """Return the commands that remove what `down` left of these servers."""
         folders = (self._directory(service).parent for service in services)
         return tuple(f"rm -r {quote(str(folder))}" for folder in folders if folder.exists())
@@ -184,7 +184,7 @@ class EmbeddedBackend:
     def refuse_damaged_redis(self, spec: StackSpec) -> None:  # noqa: ARG002 - the protocol's signature
         """Refuse an append-only file that Redis would not load."""
         directory = self._directory(Service.REDIS)
-        refuse_damaged(str(directory), lambda name: opened(directory / name))
+        refuse_damaged(str(directory), lambda name: open_if_there(directory / name))
 
     def data(self, spec: StackSpec) -> Data | None:  # noqa: ARG002 - the protocol's signature
         """Read what the data folder says of itself."""
@@ -212,7 +212,7 @@ class EmbeddedBackend:
         """Return the installed programs; for Redis the one that goes on with its data."""
         directory, former = self._directory(Service.REDIS), process.noted(self._beside(Service.REDIS, "json"))
         last = Path(former.command[0]).name if former else ""
-        magic = snapshot_magic(lambda name: opened(directory / name))
+        magic = snapshot_magic(lambda name: open_if_there(directory / name))
         return find_programs(lambda found: choose(found, last, magic, str(directory)))
 
     def _programs(self, installed: Programs) -> Programs:

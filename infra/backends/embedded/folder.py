@@ -31,7 +31,7 @@ def read(path: Path) -> bytes | None:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[BinaryIO | None]:
+def open_if_there(path: Path) -> Iterator[BinaryIO | None]:
     """Give a file to be read, None where there is no such file."""
     try:
         with readable(path.parent), path.open("rb") as stream:
@@ -57,14 +57,14 @@ def empty(directory: Path) -> None:
             found.unlink()
 
 
-def made_by_up(directory: Path) -> bool:
+def is_made_by_up(directory: Path) -> bool:
     """Return whether `up` made the data in a folder; an empty folder is nobody's."""
     return any((directory / name).exists() for name in (MADE, MARKER)) or any_entry(directory) is None
 
 
 def remove_made(directory: Path, *beside: Path) -> None:
     """Remove data that `up` made, the files of the server `beside` it, and their folder where that leaves it empty."""
-    if made_by_up(directory):
+    if is_made_by_up(directory):
         shutil.rmtree(directory, ignore_errors=True)
     for file in beside:
         file.unlink(missing_ok=True)

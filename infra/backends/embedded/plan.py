@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from infra.backends import protocol
-from infra.backends.drift import differences, said
-from infra.backends.embedded.redis import unquoted
+from infra.backends.drift import describe_changes, differences
+from infra.backends.embedded.redis import unescape
 from infra.backends.embedded.server import Launch
 from infra.backends.protocol import Operation
 from infra.config.identity import Service
@@ -38,7 +38,7 @@ def plan_up(launches: tuple[Launch, ...], observed: dict[Service, Observed]) -> 
 def words_of(command: tuple[str, ...], config: str) -> tuple[str, ...]:
     """Return what a server was told, a word each; of a directive of its configuration `name=value`."""
     directives = (line.partition(" ") for line in config.splitlines())
-    return (*command, *(f"{name}={unquoted(value)}" for name, _, value in directives))
+    return (*command, *(f"{name}={unescape(value)}" for name, _, value in directives))
 
 
 def _service(launch: Launch, observed: Observed) -> Iterator[Operation]:
@@ -46,7 +46,9 @@ def _service(launch: Launch, observed: Observed) -> Iterator[Operation]:
     if observed.running and observed.config_hash == launch.config_hash:
         return
     if observed.running:
-        yield Operation(Verb.STOP, name, said(differences(observed.words, words_of(launch.command, launch.config))))
+        yield Operation(
+            Verb.STOP, name, describe_changes(differences(observed.words, words_of(launch.command, launch.config)))
+        )
     elif not observed.complete:
         yield Operation(Verb.INITIALISE, name, "there is no data that was finished")
     yield Operation(Verb.START, name, "it has to start again" if observed.running else "it does not run")

@@ -30,8 +30,8 @@ def launch(spec: RedisSpec, program: str, directory: Path) -> Launch:
         directory=directory,
         # The folder is an argument and the title stays as it is, since that is how the process is recognised.
         command=(program, "--dir", str(directory), "-"),
-        config="".join(f"{name} {quoted(value)}\n" for name, value in directives),
-        password_line=Secret(f"requirepass {quoted(spec.password.reveal())}\n"),
+        config="".join(f"{name} {escape(value)}\n" for name, value in directives),
+        password_line=Secret(f"requirepass {escape(spec.password.reveal())}\n"),
         port=spec.port,
         stop_signal=signal.SIGTERM,
         stop_seconds=spec.stop_timeout.total_seconds(),
@@ -66,7 +66,7 @@ def initialise(directory: Path, account: Account | None) -> None:
         os.chown(directory, account.uid, account.gid)
 
 
-def quoted(value: str) -> str:
+def escape(value: str) -> str:
     r"""Quote a value for Redis's configuration, byte by byte as `\xHH`, which no character can escape from.
 
     Source: redis.conf and sdssplitargs() of Redis 7.
@@ -74,6 +74,6 @@ def quoted(value: str) -> str:
     return '"' + "".join(f"\\x{byte:02x}" for byte in value.encode()) + '"'
 
 
-def unquoted(value: str) -> str:
-    """Return the text that `quoted` was given."""
+def unescape(value: str) -> str:
+    """Return the text that `escape` was given."""
     return bytes.fromhex(value.strip('"').replace("\\x", "")).decode()

@@ -13,7 +13,7 @@ _LISTS = frozenset({"columns", "grants", "policies"})
 _FIELDS = frozenset(Access.__dataclass_fields__)
 
 
-def described(matrix: Matrix) -> dict[str, Any]:
+def describe(matrix: Matrix) -> dict[str, Any]:
     """Return a matrix as plain data, in its own order."""
     return {"database": matrix.database, "access": [asdict(entry) for entry in matrix.access]}
 
@@ -29,7 +29,7 @@ def lines_of(changes: Iterable[Change]) -> list[str]:
     ]
 
 
-def described_change(change: Change) -> dict[str, str]:
+def describe_change(change: Change) -> dict[str, str]:
     """Return a change as plain data."""
     access = change.access
     about = {
@@ -43,7 +43,7 @@ def described_change(change: Change) -> dict[str, str]:
 
 
 def load(text: str) -> Matrix:
-    """Read a matrix from the JSON of what `described` returned.
+    """Read a matrix from the JSON of what `describe` returned.
 
     Raises:
         ValueError: it is none; says what is wrong.

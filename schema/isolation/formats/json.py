@@ -9,10 +9,10 @@ from schema.isolation.report import Report
 
 def render(report: Report) -> str:
     """Return the whole report."""
-    return dumps(described(report), indent=2)
+    return dumps(describe(report), indent=2)
 
 
-def described(report: Report) -> dict[str, Any]:
+def describe(report: Report) -> dict[str, Any]:
     """Return a report as plain data.
 
     `stages` says of each whether it is complete, and why not; a finding `explains` those that follow from it.

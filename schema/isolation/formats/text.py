@@ -23,7 +23,7 @@ def render_grouped(report: Report) -> str:
 def incomplete(report: Report) -> Iterator[str]:
     """Yield what was not looked at in full, with the reason."""
     for reason, stages in report.incomplete.items():
-        yield f"not looked at in full: {_joined(stages)}: {reason}"
+        yield f"not looked at in full: {_join(stages)}: {reason}"
 
 
 def summary(report: Report) -> str:
@@ -35,8 +35,8 @@ def summary(report: Report) -> str:
     if not report.incomplete:
         return f"{looked}: {found}"
     complete = [result.stage for result in report.stages if result.is_complete]
-    where = f" in {_joined(complete)}" if complete and not report.findings else ""
-    missing = _joined(stage for stages in report.incomplete.values() for stage in stages)
+    where = f" in {_join(complete)}" if complete and not report.findings else ""
+    missing = _join(stage for stages in report.incomplete.values() for stage in stages)
     return f"{looked}: {found}{where}; not looked at in full: {missing}"
 
 
@@ -75,5 +75,5 @@ def _few(names: list[str]) -> str:
     return ", ".join(names[:_NAMED]) + more
 
 
-def _joined(stages: Iterable[Stage]) -> str:
+def _join(stages: Iterable[Stage]) -> str:
     return ", ".join(stages)

@@ -23,7 +23,7 @@ def load_factories(paths: Mapping[str, str]) -> dict[str, Factory]:
     return {table: _imported(table, path) for table, path in paths.items()}
 
 
-def made_by(factory: Factory, table: str, tenant: UUID) -> dict[str, Any]:
+def make_row(factory: Factory, table: str, tenant: UUID) -> dict[str, Any]:
     """Return a row of a factory; a factory is anybody's code, so anything may come of it.
 
     Raises:

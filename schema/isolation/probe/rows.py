@@ -10,10 +10,10 @@ import psycopg
 from schema.isolation.facts import Catalogue, ForeignKey
 from schema.isolation.probe.check_solver import CannotSynthesize, CheckSolver
 from schema.isolation.probe.circles import groups
-from schema.isolation.probe.factories import Factory, made_by
+from schema.isolation.probe.factories import Factory, make_row
 from schema.isolation.probe.insertion import Row, first_row, insert_at_once
 from schema.isolation.probe.shapes import Shape
-from schema.isolation.probe.values import made_up
+from schema.isolation.probe.values import make_up
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class Maker:
                     for table, row in insert_at_once(connection, rows, self.shapes).items():
                         self._made[self._whose(table, tenant), table] = row
             except psycopg.Error as error:
-                refused = _refused(error, missing)
+                refused = _refused_table(error, missing)
                 mending[refused].refused(error)
                 rows[refused].update(mending[refused].next())
         for table, row in rows.items():
@@ -75,8 +75,8 @@ class Maker:
         return self._drafts((table,), tenant)[table]
 
     def _drafts(self, group: tuple[str, ...], tenant: UUID) -> dict[str, dict[str, Any]]:
-        given = {table: self._given(table, tenant) for table in group}
-        rows = {table: {**self._made_up(table), **self._accepted.get(table, {}), **given[table]} for table in group}
+        given = {table: self._given_values(table, tenant) for table in group}
+        rows = {table: {**self._make_up(table), **self._accepted.get(table, {}), **given[table]} for table in group}
         for _ in group:  # a value may be handed on along the whole circle
             for table in group:
                 for key in self._needed_keys(table):
@@ -88,13 +88,13 @@ class Maker:
                     raise CannotSynthesize(table, reason, (column.name,))
         return rows
 
-    def _made_up(self, table: str) -> dict[str, Any]:
+    def _make_up(self, table: str) -> dict[str, Any]:
         needed = (column for column in self.shapes[table].columns.values() if column.needed)
-        return {column.name: value for column in needed if (value := made_up(column)) is not None}
+        return {column.name: value for column in needed if (value := make_up(column)) is not None}
 
-    def _given(self, table: str, tenant: UUID) -> dict[str, Any]:
+    def _given_values(self, table: str, tenant: UUID) -> dict[str, Any]:
         """Return what is not to be made up: what the factory returns, and whose the row is."""
-        row = made_by(self.factories[table], table, tenant) if table in self.factories else {}
+        row = make_row(self.factories[table], table, tenant) if table in self.factories else {}
         return {**row, "tenant_id": str(tenant)} if "tenant_id" in self.shapes[table].columns else row
 
     def _reference(self, key: ForeignKey, tenant: UUID, rows: Mapping[str, dict[str, Any]]) -> Row:
@@ -117,7 +117,7 @@ class Maker:
         if column.generated:
             reason = f"{key.name} must point at {key.parent}.{name}, which is generated when that row is there"
             raise CannotSynthesize(key.table, reason, key.columns)
-        return made_up(column)
+        return make_up(column)
 
     def _needed_keys(self, table: str) -> Iterator[ForeignKey]:
         columns = self.shapes[table].columns
@@ -135,7 +135,7 @@ class Maker:
         return tenant if "tenant_id" in self.shapes[table].columns else None
 
 
-def _refused(error: psycopg.Error, tables: tuple[str, ...]) -> str:
+def _refused_table(error: psycopg.Error, tables: tuple[str, ...]) -> str:
     """Return whose row the server refused; it names the table without its schema, or names none."""
     named = (table for table in tables if table.rpartition(".")[2].strip('"') == error.diag.table_name)
     return next(named, tables[0])

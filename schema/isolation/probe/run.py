@@ -128,7 +128,9 @@ class _ProbeRun:
         after = self._state()
         for table in before:
             if before[table] != after[table]:
-                self._found("changed", table, "another tenant's rows are not what they were, though no attack said so")
+                self._add_finding(
+                    "changed", table, "another tenant's rows are not what they were, though no attack said so"
+                )
 
     def _on_others_rows(self, table: str) -> Iterator[Attack]:
         yield from attacks.on_all_there_is(table, self.intruder)
@@ -163,7 +165,7 @@ class _ProbeRun:
                 achieved = breach(attack, _outcome(self.attacking, tenant, attack))
                 if achieved:
                     whom = "with no tenant" if tenant is None else "as another tenant"
-                    self._found(attack.name, attack.object, f"{whom}: {achieved}")
+                    self._add_finding(attack.name, attack.object, f"{whom}: {achieved}")
         except CannotSynthesize as reason:
             self._unmade(reason, reason.table)
 
@@ -204,7 +206,7 @@ class _ProbeRun:
         wrong = f"no row can be made up to attack it with{where}: {reason}"
         self.findings.append(Finding("probe-row", table, wrong, factory_to_write(reason.table, reason.columns)))
 
-    def _found(self, name: str, what: str, wrong: str) -> None:
+    def _add_finding(self, name: str, what: str, wrong: str) -> None:
         roles = ", ".join(self.catalogue.application)
         fix = _FIXES.get(name, _DECLARED).format(what, roles=roles)
         self.findings.append(Finding(f"probe-{name}", what, wrong, fix))

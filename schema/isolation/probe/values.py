@@ -43,7 +43,7 @@ _HEADER = 4  # bytes of a varlena header, which the type modifier of a text type
 _counter = count(1)
 
 
-def made_up(column: Column) -> str | None:
+def make_up(column: Column) -> str | None:
     """Return a value that no earlier one equals where the type has room for that; None for a type unknown here."""
     number = next(_counter)
     day = date(2000, 1, 1) + timedelta(days=number)
@@ -104,7 +104,7 @@ def candidates(check: Check, column: Column) -> Iterator[str | None]:
     if column.kind == "multirange":
         yield from (f"{{{span}}}" for span in _RANGES)
     yield from (*_COMMON, "0", "1", "-1", "{}")
-    if (value := made_up(column)) is not None:
+    if (value := make_up(column)) is not None:
         yield value
 
 

@@ -7,7 +7,7 @@ then a superuser does (`invoke psql --role admin`).
 from collections.abc import Iterable
 
 from schema.isolation.facts import PUBLIC, Catalogue, Grant
-from schema.tenancy.policies import quoted
+from schema.tenancy.policies import quote
 
 AS_SUPERUSER = "/* as a superuser */ "
 DEFINED_IN_TEMPLATE0 = "in a database made from template0: read its definition, and restore that here as a superuser"
@@ -34,7 +34,7 @@ def grantee(name: str) -> str:
 
 def columns(names: Iterable[str]) -> str:
     """Return names of columns that are none of SQL's, as SQL lists them."""
-    return ", ".join(name if name == "tenant_id" else quoted(name) for name in names)
+    return ", ".join(name if name == "tenant_id" else quote(name) for name in names)
 
 
 def revoke(catalogue: Catalogue, grant: Grant, *, option_only: bool = False) -> str:

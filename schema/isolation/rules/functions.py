@@ -16,12 +16,12 @@ _PARTS = (
 def tenant_function_missing(catalogue: Catalogue) -> Iterator[Fault]:
     """The policies ask app.tenant_id() for the tenant; without it there is no isolation to speak of."""
     if catalogue.reachable_tables and catalogue.predicate is None:
-        yield Fault(_TENANT, "the function does not exist", _declared(catalogue)[_TENANT].statement)
+        yield Fault(_TENANT, "the function does not exist", _declarations(catalogue)[_TENANT].statement)
 
 
 def function_changed(catalogue: Catalogue) -> Iterator[Fault]:
     """A declared function does what is declared: policies, triggers and sign-in rest on them."""
-    declared = _declared(catalogue)
+    declared = _declarations(catalogue)
     for function in catalogue.functions:
         wanted = declared.get(function.signature)
         if wanted is not None and wanted.definition != function.definition:
@@ -36,7 +36,7 @@ def function_changed(catalogue: Catalogue) -> Iterator[Fault]:
 
 def function_undeclared(catalogue: Catalogue) -> Iterator[Fault]:
     """A function that a policy or a trigger calls is declared, or on the allow-list with its reason and its digest."""
-    declared = _declared(catalogue)
+    declared = _declarations(catalogue)
     for function in catalogue.functions:
         callers = (*function.policies, *function.triggers)
         if callers and function.signature not in declared and not function.of_extension:
@@ -50,7 +50,7 @@ def function_undeclared(catalogue: Catalogue) -> Iterator[Fault]:
 
 def security_definer(catalogue: Catalogue) -> Iterator[Fault]:
     """A function that does with its owner's rights what its caller may not is on the allow-list, with its digest."""
-    declared = _declared(catalogue)
+    declared = _declarations(catalogue)
     for function in _definers(catalogue):
         wanted = declared.get(function.signature)
         if wanted is None:
@@ -161,7 +161,7 @@ def untrusted_language(catalogue: Catalogue) -> Iterator[Fault]:
             )
 
 
-def _declared(catalogue: Catalogue) -> dict[str, DeclaredFunction]:
+def _declarations(catalogue: Catalogue) -> dict[str, DeclaredFunction]:
     return {function.signature: function for function in catalogue.declared_functions}
 
 
@@ -189,7 +189,7 @@ def _alter(catalogue: Catalogue, function: Function, change: str) -> str:
 
 def _restore(catalogue: Catalogue, function: Function) -> str:
     """Return what makes a function as it is declared; one of another result or arguments cannot be replaced."""
-    wanted = _declared(catalogue)[function.signature]
+    wanted = _declarations(catalogue)[function.signature]
     drop = f"DROP {function.kind} {function.signature}"
     heads = [(made[0], made[2], made[3]) for made in (function.definition, wanted.definition)]
     return by_owner_of(catalogue, function.owner, *((drop,) if heads[0] != heads[1] else ()), wanted.statement)

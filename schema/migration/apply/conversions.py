@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import psycopg
 
 from schema.migration.apply.destructive_sql import Loss
-from schema.tenancy.policies import quoted
+from schema.tenancy.policies import quote
 
 # Numbers are equal whatever digits they are written with. Of everything else the text says more than `=`, which takes
 # 1 month for 30 days and a box for another of its area, and which json does not have.
@@ -71,8 +71,8 @@ def conversion(
 ) -> Conversion:
     """Return what `loss` makes of a column of the table with this oid, schema and name."""
     former, by_value = connection.execute(_COLUMN, {"table": oid, "column": column}).fetchone() or ("", False)
-    schema, name = map(quoted, table)
-    return Conversion(f"{schema}.{name}", f"{name}.{quoted(column)}", former, loss.type, loss.using, by_value)
+    schema, name = map(quote, table)
+    return Conversion(f"{schema}.{name}", f"{name}.{quote(column)}", former, loss.type, loss.using, by_value)
 
 
 def leaves_files(connection: "psycopg.Connection[Any]", change: Conversion) -> bool:

@@ -9,7 +9,7 @@ import psycopg
 
 from schema.migration.apply.conversions import conversion, leaves_files, other_rows
 from schema.migration.apply.destructive_sql import Kind, Loss
-from schema.tenancy.policies import quoted
+from schema.tenancy.policies import quote
 
 _COUNTED = 1_000
 """Rows are counted up to here; whoever reads the refusal needs no more."""
@@ -29,7 +29,7 @@ _COLUMN = """
 """
 
 
-def lost(connection: "psycopg.Connection[Any]", loss: Loss, *, hold: bool = False) -> str | None:
+def find_loss(connection: "psycopg.Connection[Any]", loss: Loss, *, hold: bool = False) -> str | None:
     """Return what `loss` would take away in this database as it is now, None where that is nothing.
 
     Rows count whoever's they are: FORCE ROW LEVEL SECURITY, which keeps them from the owner, is lifted for the question
@@ -43,7 +43,7 @@ def lost(connection: "psycopg.Connection[Any]", loss: Loss, *, hold: bool = Fals
         return f"{loss}, and what that takes along cannot be told"
     found = connection.execute(_TABLE, [loss.table]).fetchone()
     if found and hold and loss.kind is not Kind.DELETE and not connection.autocommit:
-        connection.execute(f"LOCK TABLE {quoted(found[1])}.{quoted(found[2])}".encode())
+        connection.execute(f"LOCK TABLE {quote(found[1])}.{quote(found[2])}".encode())
         found = connection.execute(_TABLE, [loss.table]).fetchone()
     if found is None or not found[4]:
         return None
@@ -54,7 +54,7 @@ def lost(connection: "psycopg.Connection[Any]", loss: Loss, *, hold: bool = Fals
     if column is None:
         return None
     if loss.kind is Kind.DROP_COLUMN:
-        return _holding(loss, "values in ", table.count(f"{quoted(column[0])} IS NOT NULL"))
+        return _holding(loss, "values in ", table.count(f"{quote(column[0])} IS NOT NULL"))
     rows = table.count_changed(column[0], loss)
     return f"{loss}, which does not keep the values of {_counted(rows)}" if rows else None
 
@@ -80,7 +80,7 @@ class _Table:
     def count(self, condition: str = "true") -> int:
         """Return how many rows meet a condition."""
         with self._every_row():
-            return self._count(f"{self._written} WHERE {condition}")
+            return self._count(f"{self._quoted_name} WHERE {condition}")
 
     def count_changed(self, column: str, loss: Loss) -> int:
         """Return how many rows do not keep the value of a column that changes its type."""
@@ -91,14 +91,14 @@ class _Table:
             return other_rows(self.connection, change, self._count)
 
     @property
-    def _written(self) -> str:
-        return f"{quoted(self.schema)}.{quoted(self.name)}"
+    def _quoted_name(self) -> str:
+        return f"{quote(self.schema)}.{quote(self.name)}"
 
     @contextmanager
     def _every_row(self) -> Iterator[None]:
         with self.connection.transaction(force_rollback=True):
             if self.forced:
-                self.connection.execute(f"ALTER TABLE {self._written} NO FORCE ROW LEVEL SECURITY".encode())
+                self.connection.execute(f"ALTER TABLE {self._quoted_name} NO FORCE ROW LEVEL SECURITY".encode())
             yield
 
     def _count(self, source: str) -> int:

@@ -10,8 +10,8 @@ import psycopg
 from sqlalchemy import Connection, event
 
 from infra.config.settings import FUNCTION_SCHEMA, AppEnv, Settings
-from schema.errors import MigrationError, listed
-from schema.migration.apply.data_loss import lost
+from schema.errors import MigrationError, list_message
+from schema.migration.apply.data_loss import find_loss
 from schema.migration.apply.destructive_sql import Kind, Loss, losses
 
 _OWN_TABLE = f"{FUNCTION_SCHEMA}.alembic_version"
@@ -66,7 +66,7 @@ class Guard:
             return ()
         if reason := self._reason(connection, settings):
             mean = f"If {database!r} is what you mean, repeat the command with --confirm-database={database}."
-            return (Rule(_named, reason, mean),)
+            return (Rule(_name_loss, reason, mean),)
         return ()
 
     def _reason(self, connection: "psycopg.Connection[Any]", settings: Settings) -> str | None:
@@ -80,7 +80,7 @@ class Guard:
         return None
 
 
-def _named(loss: Loss, ask: Ask) -> str | None:
+def _name_loss(loss: Loss, ask: Ask) -> str | None:
     """Name a loss; most changes of a type are none, which the rows say."""
     return ask() if loss.kind is Kind.RETYPE else str(loss)
 
@@ -101,7 +101,7 @@ def foreseen(connection: "psycopg.Connection[Any]", sql: str, rules: Sequence[Ru
 
     def look(loss: Loss) -> str | None:
         try:
-            return lost(connection, loss)
+            return find_loss(connection, loss)
         except psycopg.errors.LockNotAvailable:
             if loss.kind is Kind.RETYPE:
                 return None
@@ -121,7 +121,7 @@ def explain(refusals: Refusals) -> str:
     steps: dict[Rule, list[str]] = {}
     for step, rule in dict.fromkeys(refusals):
         steps.setdefault(rule, []).append(step)
-    return "\n".join(listed(rule.why, refused, rule.exception) for rule, refused in steps.items())
+    return "\n".join(list_message(rule.why, refused, rule.exception) for rule, refused in steps.items())
 
 
 @contextmanager
@@ -136,7 +136,7 @@ def guarded(connection: Connection, rules: Sequence[Rule]) -> Iterator[None]:
     """
 
     def hold(on: Connection, _cursor: Any, statement: str, *_: Any) -> None:
-        if found := _refusals(statement, rules, partial(lost, driver_of(on), hold=True)):
+        if found := _refusals(statement, rules, partial(find_loss, driver_of(on), hold=True)):
             raise Refused(explain(found))
 
     if not rules:

@@ -44,7 +44,7 @@ def content(owner: DatabaseUrl, settings: Settings, revision: str) -> str:
     return entry.content
 
 
-def described(line: MigrationStatus) -> dict[str, Any]:
+def describe(line: MigrationStatus) -> dict[str, Any]:
     """Return a line as plain data; what is only known of applied migrations is null for others."""
     entry = asdict(line.entry) if line.entry else {}
     kept = ("sha256", "applied_at", "milliseconds", "applied_by", "versions")

@@ -66,7 +66,7 @@ class LockMonitor:
         return connect(last, self._settings, autocommit=True)
 
     def _ask(self, connection: BoundedConnection) -> None:
-        found = tuple(map(_described, connection.execute(_BLOCKERS, [self._pid]).fetchall()))
+        found = tuple(map(_describe, connection.execute(_BLOCKERS, [self._pid]).fetchall()))
         self.blockers = found or self.blockers
         step, begun = self._step
         line = f"{step} waits for {'; '.join(found)}" if found else f"{step} runs"
@@ -93,7 +93,7 @@ def watched(urls: tuple[DatabaseUrl, ...], settings: Settings, pid: int, say: Sa
         thread.join(timeout=_LONG)
 
 
-def _described(row: tuple[int, str | None, str | None, str | None, str | None, str | None]) -> str:
+def _describe(row: tuple[int, str | None, str | None, str | None, str | None, str | None]) -> str:
     pid, role, application, state, since, query = row
     who = ", ".join(filter(None, (role, application, state and f"{state} since {since}" if since else state)))
     said = f": {without_constants(query)[:_QUERY_LENGTH].rstrip('; ')}" if query and state else ""

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from alembic.script import Script
 
-from schema.errors import MigrationError, listed
+from schema.errors import MigrationError, list_message
 from schema.migration.apply.ledger import Entry
 from schema.migration.apply.recording import file_of
 from schema.migration.file_order import slug_of
@@ -111,10 +111,10 @@ def _on_unknown(
         how = f"It is ahead of this checkout, which ends with {last}"
     known = all(line.entry for line in unknown)
     back = f", write it back, or take it back as it was applied: {_taking_back(lines, unknown[0])}" if known else ""
-    return listed(
+    return list_message(
         f"In {where} there is what {migrations.folder} does not hold",
         [
-            _told(line) + (f"; {_writing_back(migrations, line)} writes it back" if line.entry else "")
+            _describe(line) + (f"; {_writing_back(migrations, line)} writes it back" if line.entry else "")
             for line in unknown
         ],
         f"{how}. Check out the branch that has it{back}. Nothing was changed.",
@@ -129,7 +129,7 @@ def _on_other(
     moved = {line.revision: here.get(slug_of(line.entry.file)) for line in others if line.entry}
     first = others[0]
     facts = [
-        f"{_told(line)}, and in this checkout it is {line.file}"
+        f"{_describe(line)}, and in this checkout it is {line.file}"
         + (f", while the other is {there}" if (there := moved.get(line.revision)) else "")
         for line in others
     ]
@@ -141,7 +141,7 @@ def _on_other(
         f"Take back what the database has of that branch, as it was applied: {_taking_back(lines, first)}, then "
         f"`invoke migrate`.{'' if any(moved.values()) else elsewhere} Nothing was changed."
     )
-    return listed(f"In {where} there is another migration under a number of this checkout", facts, then)
+    return list_message(f"In {where} there is another migration under a number of this checkout", facts, then)
 
 
 def _writing_back(migrations: Migrations, line: MigrationStatus) -> str:
@@ -166,7 +166,7 @@ def _on_edited(migrations: Migrations, line: MigrationStatus, entry: Entry, wher
     )
 
 
-def _told(line: MigrationStatus) -> str:
+def _describe(line: MigrationStatus) -> str:
     if line.entry is None:
         return f"revision {line.revision!r}"
     when = f"{line.entry.applied_at:%Y-%m-%d %H:%M}"

@@ -16,7 +16,7 @@ from schema.errors import MigrationError
 from schema.migration import invalid_indexes
 from schema.migration.apply import ledger
 from schema.migration.apply.applied import ask
-from schema.migration.apply.data_loss import lost
+from schema.migration.apply.data_loss import find_loss
 from schema.migration.apply.destructive_sql import Kind, Loss
 from schema.migration.apply.fingerprint import migration_code_digest
 from schema.migration.apply.guard import KEEP_VALUES
@@ -119,15 +119,15 @@ def script(owner: DatabaseUrl, settings: Settings, *, checkout: Path = CHECKOUT)
 def _prospect(connection: BoundedConnection, step: Planned) -> Prospect:
     if step.sql is None:
         return Prospect(step.file, ("what it drops is known when it runs",))
-    named = (_named(connection, loss) for loss in step.losses)
+    named = (_name_loss(connection, loss) for loss in step.losses)
     return Prospect(step.file, tuple(dict.fromkeys(name for name in named if name)))
 
 
-def _named(connection: BoundedConnection, loss: Loss) -> str | None:
+def _name_loss(connection: BoundedConnection, loss: Loss) -> str | None:
     if loss.kind is not Kind.RETYPE:
         return str(loss)
     try:
-        return lost(connection, loss)
+        return find_loss(connection, loss)
     except psycopg.errors.LockNotAvailable:
         return f"{loss}, whose rows are locked by somebody else and were not looked at"
 

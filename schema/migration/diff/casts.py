@@ -8,7 +8,7 @@ from sqlalchemy.exc import DBAPIError
 
 from schema.errors import MigrationError
 from schema.migration.diff.rls.catalog import run_script, throw_away_schema
-from schema.tenancy.policies import quoted
+from schema.tenancy.policies import quote
 
 _PRECISION = re.compile(r"\(\d+\)")
 _STAMP, _TIME = "timestamp {} time zone", "time {} time zone"
@@ -30,14 +30,14 @@ def conversion(connection: Connection, column: str, former: str, wanted: str, ty
     `types` are the statements that make the types which either may be one of. All is tried in a schema of its own that
     is taken back.
     """
-    ways = [in_utc(quoted(column), former, wanted), "", f"{quoted(column)}::{wanted}"]
+    ways = [in_utc(quote(column), former, wanted), "", f"{quote(column)}::{wanted}"]
     with throw_away_schema(connection):
-        run_script(connection, [*types, f"CREATE TABLE trial ({quoted(column)} {former})"])
-        for using in (*(way for way in ways if way is not None), *_truth(quoted(column), former, wanted)):
+        run_script(connection, [*types, f"CREATE TABLE trial ({quote(column)} {former})"])
+        for using in (*(way for way in ways if way is not None), *_truth(quote(column), former, wanted)):
             try:
                 with connection.begin_nested():
                     how = f" USING {using}" if using else ""
-                    run_script(connection, [f"ALTER TABLE trial ALTER COLUMN {quoted(column)} TYPE {wanted}{how}"])
+                    run_script(connection, [f"ALTER TABLE trial ALTER COLUMN {quote(column)} TYPE {wanted}{how}"])
             except DBAPIError:
                 continue
             return using

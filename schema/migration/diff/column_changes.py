@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from schema.migration.diff.objects import Column, literal
 from schema.migration.diff.spelling import reproducible
 from schema.migration.diff.widening import holds_every_value
-from schema.tenancy.policies import quoted
+from schema.tenancy.policies import quote
 
 FORMER = "groundwork_former"
 """The name of an enum type or a sequence while it is being replaced."""
@@ -57,13 +57,13 @@ def replaced_enum(
 
     A row that holds a label which is no longer there stops them (PostgreSQL manual, 8.7: labels cannot be removed).
     """
-    yield f"ALTER TYPE {quoted(name)} RENAME TO {FORMER}"
+    yield f"ALTER TYPE {quote(name)} RENAME TO {FORMER}"
     yield create_enum(name, labels)
     for (table, column), found, default in columns:
         if found.default is not None:
             yield f"{_alter(table, column)} DROP DEFAULT"
         text = "text[]" if found.type.endswith("[]") else "text"
-        yield f"{_alter(table, column)} TYPE {found.type} USING {quoted(column)}::{text}::{found.type}"
+        yield f"{_alter(table, column)} TYPE {found.type} USING {quote(column)}::{text}::{found.type}"
         if default is not None:
             yield f"{_alter(table, column)} SET DEFAULT {reproducible(default)}"
     yield f"DROP TYPE {FORMER}"
@@ -71,7 +71,7 @@ def replaced_enum(
 
 def create_enum(name: str, labels: Sequence[str]) -> str:
     """Return the statement that makes an enum type."""
-    return f"CREATE TYPE {quoted(name)} AS ENUM ({', '.join(map(literal, labels))})"
+    return f"CREATE TYPE {quote(name)} AS ENUM ({', '.join(map(literal, labels))})"
 
 
 def default_change(place: Place, former: Column, wanted: Column) -> Statements:
@@ -104,8 +104,8 @@ def _identified(place: Place, former: Column, wanted: Column) -> tuple[str, ...]
 def _serial_no_longer(place: Place, former: Column, made: Iterable[str]) -> tuple[str, ...]:
     return (
         f"{_alter(*place)} DROP DEFAULT",
-        f"ALTER SEQUENCE {quoted(former.serial)} OWNED BY NONE",
-        f"ALTER SEQUENCE {quoted(former.serial)} RENAME TO {FORMER}",
+        f"ALTER SEQUENCE {quote(former.serial)} OWNED BY NONE",
+        f"ALTER SEQUENCE {quote(former.serial)} RENAME TO {FORMER}",
         *made,
         _counting_on(_own_sequence(place), f"'{FORMER}'"),
         f"DROP SEQUENCE {FORMER}",
@@ -113,13 +113,13 @@ def _serial_no_longer(place: Place, former: Column, made: Iterable[str]) -> tupl
 
 
 def _serial_again(place: Place, wanted: Column, gone: Iterable[str]) -> tuple[str, ...]:
-    sequence, (table, column) = quoted(wanted.serial), place
+    sequence, (table, column) = quote(wanted.serial), place
     return (
         f"CREATE SEQUENCE {FORMER} AS {wanted.type}",
         _counting_on(f"'{FORMER}'", _own_sequence(place)),
         *gone,
         f"ALTER SEQUENCE {FORMER} RENAME TO {sequence}",
-        f"ALTER SEQUENCE {sequence} OWNED BY {quoted(table)}.{quoted(column)}",
+        f"ALTER SEQUENCE {sequence} OWNED BY {quote(table)}.{quote(column)}",
         f"{_alter(*place)} SET DEFAULT nextval({literal(sequence)})",
     )
 
@@ -133,14 +133,14 @@ def _counting_on(sequence: str, former: str) -> str:
 def _counting_beyond(place: Place, wanted: Column) -> str:
     """Let the sequence of a new identity column start where it is declared to, or else beyond what the rows hold."""
     options = dict(option.rsplit(" ", 1) for option in wanted.identity.split(", ") if option[-1:].isdigit())
-    forward, column = int(options["INCREMENT BY"]) > 0, quoted(place[1])
+    forward, column = int(options["INCREMENT BY"]) > 0, quote(place[1])
     used = f"max({column}) + 1" if forward else f"min({column}) - 1"
     first = f"{'greatest' if forward else 'least'}({used}, {options['START WITH']})"
-    return f"SELECT setval({_own_sequence(place)}, {first}, false) FROM {quoted(place[0])}"  # noqa: S608 - quoted
+    return f"SELECT setval({_own_sequence(place)}, {first}, false) FROM {quote(place[0])}"  # noqa: S608 - quoted
 
 
 def _own_sequence(place: Place) -> str:
-    return f"pg_get_serial_sequence({literal(quoted(place[0]))}, {literal(place[1])})"
+    return f"pg_get_serial_sequence({literal(quote(place[0]))}, {literal(place[1])})"
 
 
 def type_change(place: Place, former: Column, wanted: Column, using: str, back: str) -> Statements:
@@ -166,19 +166,19 @@ def generated_change(place: Place, former: Column, wanted: Column) -> tuple[Stat
     """
     if wanted.generated is None and wanted.declaration == former.declaration:
         kept = (f"{_alter(*place)} DROP EXPRESSION", *(_set_default(place, wanted) if wanted.default else ()))
-        return (Statements(kept, (_dropped(place), *former.added(*place))),)
+        return (Statements(kept, (_drop(place), *former.add(*place))),)
     computed = former.generated is not None
     what = "computed again for every row" if computed else "what it holds is lost"
     note = f"{'.'.join(place)} cannot be changed in place: it is dropped and added again, and {what}."
     drops = "" if computed else f"{BECOMES_GENERATED} {'.'.join(place)}"
     return (
-        Statements((_dropped(place),), former.added(*place), note, drops),
-        Statements(wanted.added(*place), (_dropped(place),)),
+        Statements((_drop(place),), former.add(*place), note, drops),
+        Statements(wanted.add(*place), (_drop(place),)),
     )
 
 
-def _dropped(place: Place) -> str:
-    return f"ALTER TABLE {quoted(place[0])} DROP COLUMN {quoted(place[1])}"
+def _drop(place: Place) -> str:
+    return f"ALTER TABLE {quote(place[0])} DROP COLUMN {quote(place[1])}"
 
 
 def _retyped(place: Place, former: Column, wanted: Column, using: str) -> tuple[str, ...]:
@@ -188,7 +188,7 @@ def _retyped(place: Place, former: Column, wanted: Column, using: str) -> tuple[
         *((f"{_alter(table, column)} DROP DEFAULT",) if former.default is not None else ()),
         f"{_alter(table, column)} TYPE {wanted.declaration}{converted}",
         # A sequence keeps its type, and with it its end (PostgreSQL manual, ALTER SEQUENCE).
-        *((f"ALTER SEQUENCE {quoted(former.serial)} AS {wanted.type}",) if _counts(former, wanted) else ()),
+        *((f"ALTER SEQUENCE {quote(former.serial)} AS {wanted.type}",) if _counts(former, wanted) else ()),
         *(_set_default(place, wanted) if wanted.default is not None else ()),
     )
 
@@ -203,4 +203,4 @@ def _set_default(place: Place, column: Column) -> tuple[str, ...]:
 
 
 def _alter(table: str, column: str) -> str:
-    return f"ALTER TABLE {quoted(table)} ALTER COLUMN {quoted(column)}"
+    return f"ALTER TABLE {quote(table)} ALTER COLUMN {quote(column)}"

@@ -58,7 +58,7 @@ from schema.migration.diff.rls.operations import CommittedSql, LiteralSql
 from schema.migration.diff.spelling import reproducible
 from schema.migration.diff.whole_objects import change_storage, create_new, drop_undeclared
 from schema.tenancy.mixin import is_tenant_table
-from schema.tenancy.policies import quoted, with_force_lifted
+from schema.tenancy.policies import quote, with_force_lifted
 
 
 class Comparison:
@@ -89,7 +89,7 @@ class Comparison:
         last = [*drop_undeclared(*both)]
         generated, middle = [*self._generated_otherwise()], [*self._in_place()]
         said = with_checks_said(in_own_words(operations, self._actual), self._compiler)
-        every = [*self._kept(said, tables)]
+        every = [*self._keep(said, tables)]
         first += self._release_keys(every)
         released, kept = apart(every, is_dropped_foreign_key)
         dropped, kept = apart(kept, is_drop)
@@ -218,9 +218,9 @@ class Comparison:
 
     def _in_place(self) -> Iterator[LiteralSql]:
         """Change columns before the types that they leave, and behind those that they come to."""
-        leaving = {place for place, found, wanted in self._changed() if self._leaves(found, wanted)}
+        leaving = {place for place, found, wanted in self._changed_columns() if self._leaves(found, wanted)}
         replaced: set[Place] = set()
-        for place, found, wanted in self._changed():
+        for place, found, wanted in self._changed_columns():
             if place in leaving:
                 yield from self._altered(place, found, wanted, relabelled=False)
         for name, labels in self._wanted.enums.items():
@@ -230,13 +230,13 @@ class Comparison:
                 replaced |= columns
                 yield operation
         # What others are generated from first: it is known then which of them come back as they are to be.
-        for place, found, wanted in sorted(self._changed(), key=lambda change: change[1].generated is not None):
+        for place, found, wanted in sorted(self._changed_columns(), key=lambda change: change[1].generated is not None):
             if found.generated == wanted.generated and place not in leaving | self._remade:
                 yield from self._altered(place, found, wanted, relabelled=place in replaced)
 
     def _generated_otherwise(self) -> Iterator[LiteralSql]:
         """Change columns that are generated otherwise: they hold those back that they were generated from."""
-        for place, found, wanted in self._changed():
+        for place, found, wanted in self._changed_columns():
             if found.generated != wanted.generated:
                 self._recreate_dependents(columns=[place])
                 before, *after = (statements_operation(change) for change in generated_change(place, found, wanted))
@@ -245,21 +245,21 @@ class Comparison:
                 yield before
 
     def _is_enum(self, kind: str) -> bool:
-        return any(kind in _written(name) for name in (*self._actual.enums, *self._wanted.enums))
+        return any(kind in _spellings(name) for name in (*self._actual.enums, *self._wanted.enums))
 
     def _leaves(self, found: Column, wanted: Column) -> bool:
         """Return whether a column's type changes from one that is of an enum type."""
-        enums = {name for enum in self._actual.enums for name in _written(enum)}
+        enums = {name for enum in self._actual.enums for name in _spellings(enum)}
         return found.type in enums and found.type != wanted.type and found.generated == wanted.generated
 
-    def _changed(self) -> Iterator[tuple[Place, Column, Column]]:
+    def _changed_columns(self) -> Iterator[tuple[Place, Column, Column]]:
         for place, wanted in self._wanted.columns.items():
             found = self._actual.columns.get(place)
             if found is not None and found != wanted:
                 yield place, found, wanted
 
     def _relabelled(self, name: str, former: Sequence[str], labels: Sequence[str]) -> tuple[LiteralSql, set[Place]]:
-        types = _written(name)
+        types = _spellings(name)
         columns = [
             (place, column)
             for place, column in self._actual.columns.items()
@@ -275,7 +275,7 @@ class Comparison:
                 *replaced_enum(name, former, back),
                 *(statement for dependent in dependents for statement in dependent.create()),
             )
-            add = f"ALTER TYPE {quoted(name)} ADD VALUE IF NOT EXISTS"
+            add = f"ALTER TYPE {quote(name)} ADD VALUE IF NOT EXISTS"
             return CommittedSql([f"{add} {literal(label)}{place}" for label, place in added], undo), set()
         # What is dropped or becomes another type is gone by then, and comes back after.
         columns = [
@@ -303,7 +303,7 @@ class Comparison:
 
     def _identified(self) -> Iterator[LiteralSql]:
         """Make identity columns, which are NOT NULL by then, and change those that stay."""
-        for place, found, wanted in self._changed():
+        for place, found, wanted in self._changed_columns():
             if wanted.identity and found.identity != wanted.identity and found.generated == wanted.generated:
                 changed = identity_change(place, found, wanted)
                 counted = found.identity or found.serial
@@ -317,18 +317,18 @@ class Comparison:
         using = conversion(self._connection, place[1], found.type, wanted.type, types)
         if using is None and self._is_enum(found.type) and self._is_enum(wanted.type):
             text = "text[]" if wanted.type.endswith("[]") else "text"
-            using = f"{quoted(place[1])}::{text}::{wanted.type}"
+            using = f"{quote(place[1])}::{text}::{wanted.type}"
         if using is None:
             raise refuse_conversion(place, found.type, wanted.type)
         back = conversion(self._connection, place[1], wanted.type, found.type, types)
         # Every type can be written as text and read from it (PostgreSQL manual, CREATE CAST: I/O conversion casts).
-        back = f"{quoted(place[1])}::text::{found.type}" if back is None else back
+        back = f"{quote(place[1])}::text::{found.type}" if back is None else back
         changed = type_change(place, found, replace(wanted, serial=found.serial), using, back)
         forced = self._tenants.intersection(read_forced_ends(self._connection, *place))
         upgrade, downgrade = (with_force_lifted(part, forced) for part in (changed.upgrade, changed.downgrade))
         return replace(changed, upgrade=upgrade, downgrade=downgrade)
 
-    def _kept(self, operations: Iterable[MigrateOperation], tables: dict[str, Table]) -> Iterator[MigrateOperation]:
+    def _keep(self, operations: Iterable[MigrateOperation], tables: dict[str, Table]) -> Iterator[MigrateOperation]:
         """Leave out Alembic's operations on views, which it takes for tables, and on objects that are handled here."""
         for operation in operations:
             if isinstance(operation, CreateTableOp) and tables[operation.table_name].is_view:
@@ -386,6 +386,6 @@ def _comes_back_by_itself(obj: Object) -> bool:
     return isinstance(obj, Constraint | Index) and reproducible(obj.definition) == obj.definition
 
 
-def _written(enum: str) -> set[str]:
+def _spellings(enum: str) -> set[str]:
     """Return how the type of a column is written that is of an enum type, or an array of it."""
-    return {enum, f"{enum}[]", quoted(enum), f"{quoted(enum)}[]"}
+    return {enum, f"{enum}[]", quote(enum), f"{quote(enum)}[]"}

@@ -42,7 +42,7 @@ from schema.migration.diff.unsupported import refuse_materialized
 from schema.tenancy.functions import FUNCTIONS
 from schema.tenancy.mixin import is_tenant_table
 from schema.tenancy.named_types import named_types
-from schema.tenancy.policies import quoted
+from schema.tenancy.policies import quote
 
 _PAIRS = "groundwork_columns_{}"
 _STORED = "groundwork_stored_{}"
@@ -54,7 +54,7 @@ Pair = tuple[str, str]
 """A column's type, and what its value comes from where none is given, as SQLAlchemy compiles them."""
 
 
-def _named(tables: Iterable[Table]) -> Iterator[Enum | DOMAIN]:
+def _types_of(tables: Iterable[Table]) -> Iterator[Enum | DOMAIN]:
     for table in tables:
         for column in () if table.is_view else table.columns:
             yield from named_types(column.type)
@@ -62,7 +62,7 @@ def _named(tables: Iterable[Table]) -> Iterator[Enum | DOMAIN]:
 
 def declared_enums(tables: Iterable[Table]) -> dict[str, tuple[str, ...]]:
     """Return the labels of each native enum type that a table's column has, by the type's name."""
-    return {str(found.name): tuple(found.enums) for found in _named(tables) if isinstance(found, Enum)}
+    return {str(found.name): tuple(found.enums) for found in _types_of(tables) if isinstance(found, Enum)}
 
 
 def as_written(connection: Connection, metadata: MetaData, actual: Contents, compiler: DDLCompiler) -> Contents:
@@ -129,11 +129,11 @@ class _Declared:
         yield from sequence_statements(self.metadata, self.compiler.dialect)
         for name, labels in self.enums.items():
             yield create_enum(name, labels)
-        domains = {str(domain.name): domain for domain in _named(self.tables) if isinstance(domain, DOMAIN)}
+        domains = {str(domain.name): domain for domain in _types_of(self.tables) if isinstance(domain, DOMAIN)}
         yield from (str(CreateDomainType(domain).compile(dialect=self.compiler.dialect)) for domain in domains.values())
         yield from (f"CREATE TABLE {name} ()" for name in dict.fromkeys(name for name, _ in self.pairs.values()))
         for (kind, value), (name, column) in self.pairs.items():
-            yield f"ALTER TABLE {name} ADD {quoted(column)} {kind}{value}"
+            yield f"ALTER TABLE {name} ADD {quote(column)} {kind}{value}"
         yield from (storage.make(name) for name, storage in self.stored.values())
         views = "\n".join(self.views.values())
         # Where columns in their order say all of it, here and there, Alembic compares it.
@@ -194,14 +194,14 @@ class _Declared:
     def _whole(self, table: Table, parts: Iterable[str], indexes: Iterable[DeclaredIndex]) -> Iterator[str]:
         """Yield what makes a table with its key, which a view that groups by it depends on, and with these indexes."""
         key = self.compiler.process(table.primary_key)
-        yield f"CREATE TABLE {quoted(table.name)} ({', '.join([*parts, *filter(None, [key])])})"
+        yield f"CREATE TABLE {quote(table.name)} ({', '.join([*parts, *filter(None, [key])])})"
         for index in sorted(indexes, key=lambda index: str(index.name)):
             yield str(CreateIndex(index).compile(dialect=self.compiler.dialect))
 
     def _without_storage(self, table: Table, parts: Iterable[str]) -> str:
         """Return what makes a table that has no files, for it is partitioned: it takes a sixth of the time."""
-        made = f"CREATE TABLE {quoted(table.name)} ({', '.join(parts)})"
-        plain = next((quoted(column.name) for column in table.columns if column.computed is None), None)
+        made = f"CREATE TABLE {quote(table.name)} ({', '.join(parts)})"
+        plain = next((quote(column.name) for column in table.columns if column.computed is None), None)
         # A key may be of any type and none that is generated (PostgreSQL manual, CREATE TABLE: PARTITION BY).
         return made if plain is None else f"{made} PARTITION BY LIST (({plain} IS NULL))"
 
@@ -237,7 +237,7 @@ def _pair(column: DeclaredColumn[Any], compiler: DDLCompiler) -> Pair:
 
 def _column(column: DeclaredColumn[Any], compiler: DDLCompiler) -> str:
     generated = "" if column.computed is None else f" {compiler.process(stored(column.computed))}"
-    return f"{quoted(column.name)} {column.type.compile(compiler.dialect)}{generated}"
+    return f"{quote(column.name)} {column.type.compile(compiler.dialect)}{generated}"
 
 
 def stored(computed: Computed) -> Computed:

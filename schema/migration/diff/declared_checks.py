@@ -24,7 +24,7 @@ from sqlalchemy.sql.compiler import DDLCompiler
 from sqlalchemy.sql.elements import conv
 
 from schema.errors import MigrationError
-from schema.migration.diff.rls.operations import escaped
+from schema.migration.diff.rls.operations import escape
 
 
 def leave_out_others(tables: Iterable[Table], compiler: DDLCompiler) -> None:
@@ -97,7 +97,7 @@ def with_checks_said(operations: Iterable[MigrateOperation], compiler: DDLCompil
     """Yield the operations with their CHECKs as text."""
     for operation in operations:
         if isinstance(operation, CreateTableOp):
-            operation.columns = [_said(column, compiler) for column in operation.columns]
+            operation.columns = [_describe(column, compiler) for column in operation.columns]
         elif isinstance(operation, ModifyTableOps):
             for part in operation.ops:
                 if isinstance(part, CreateCheckConstraintOp):
@@ -105,7 +105,7 @@ def with_checks_said(operations: Iterable[MigrateOperation], compiler: DDLCompil
         yield operation
 
 
-def _said(part: SchemaItem, compiler: DDLCompiler) -> SchemaItem:
+def _describe(part: SchemaItem, compiler: DDLCompiler) -> SchemaItem:
     if not isinstance(part, CheckConstraint):
         return part
     name = compiler.preparer.format_constraint(part, _alembic_quote=False)  # as Alembic asks for it
@@ -114,4 +114,4 @@ def _said(part: SchemaItem, compiler: DDLCompiler) -> SchemaItem:
 
 def _text(condition: Any, compiler: DDLCompiler) -> TextClause:
     said = compiler.sql_compiler.process(condition, include_table=False, literal_binds=True)
-    return text(escaped(said))
+    return text(escape(said))

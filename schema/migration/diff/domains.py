@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from schema.errors import MigrationError
 from schema.migration.diff.spelling import reproducible
-from schema.tenancy.policies import quoted
+from schema.tenancy.policies import quote
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,15 +26,15 @@ class Domain:
 
     def create(self, spelled: Callable[[str], str] = reproducible) -> tuple[str, ...]:
         """Return the statements that make the domain, its expressions as `spelled` writes them."""
-        collation = "" if self.collation is None else f" COLLATE {quoted(self.collation)}"
+        collation = "" if self.collation is None else f" COLLATE {quote(self.collation)}"
         default = "" if self.default is None else f" DEFAULT {spelled(self.default)}"
         null = "" if self.nullable else " NOT NULL"
-        made = f"CREATE DOMAIN {quoted(self.name)} AS {self.type}{collation}{default}{null}"
+        made = f"CREATE DOMAIN {quote(self.name)} AS {self.type}{collation}{default}{null}"
         return (made, *(self._adding(name, spelled) for name in self.constraints))
 
     def drop(self) -> tuple[str, ...]:
         """Return the statements that remove the domain."""
-        return (f"DROP DOMAIN {quoted(self.name)}",)
+        return (f"DROP DOMAIN {quote(self.name)}",)
 
     def alter(self, former: "Domain") -> tuple[str, ...]:
         """Return the statements that make this of a former one.
@@ -48,12 +48,12 @@ class Domain:
                 "domain is made of. Declare it under another name: the columns change to that, and the former one is "
                 "dropped. Nothing was written."
             )
-        head, default, null = f"ALTER DOMAIN {quoted(self.name)}", self.default, "DROP" if self.nullable else "SET"
+        head, default, null = f"ALTER DOMAIN {quote(self.name)}", self.default, "DROP" if self.nullable else "SET"
         gone = [name for name, said in former.constraints.items() if self.constraints.get(name) != said]
         made = [name for name, said in self.constraints.items() if former.constraints.get(name) != said]
         new = "DROP DEFAULT" if default is None else f"SET DEFAULT {reproducible(default)}"
         return (
-            *(f"{head} DROP CONSTRAINT {quoted(name)}" for name in gone),
+            *(f"{head} DROP CONSTRAINT {quote(name)}" for name in gone),
             *((f"{head} {new}",) if default != former.default else ()),
             *((f"{head} {null} NOT NULL",) if self.nullable != former.nullable else ()),
             *(self._adding(name, reproducible) for name in made),
@@ -61,4 +61,4 @@ class Domain:
 
     def _adding(self, name: str, spelled: Callable[[str], str]) -> str:
         check = spelled(self.constraints[name])
-        return f"ALTER DOMAIN {quoted(self.name)} ADD CONSTRAINT {quoted(name)} {check}"
+        return f"ALTER DOMAIN {quote(self.name)} ADD CONSTRAINT {quote(name)} {check}"

@@ -15,7 +15,7 @@ from schema.migration.diff.catalog import read_contents
 from schema.migration.diff.domains import Domain
 from schema.migration.diff.objects import Column, Constraint, Contents, Generated, Index, Key, Part, View
 from schema.migration.diff.rls.catalog import PROBE, read_tables, run_each, run_script, throw_away_schema
-from schema.tenancy.policies import Policy, quoted
+from schema.tenancy.policies import Policy, quote
 
 _ROUNDS = 4
 _DEFAULTS = "groundwork_defaults"
@@ -48,7 +48,7 @@ def fixed_points(connection: Connection, expressed: Iterable[Expressed]) -> dict
     run_script(connection, [f"CREATE TABLE IF NOT EXISTS {_DEFAULTS} ()"])
     current = {obj.key: _standing(obj, f"groundwork_{number}") for number, obj in enumerate(expressed)}
     for _ in range(_ROUNDS):
-        former, current = current, _made_again(connection, current)
+        former, current = current, _make_again(connection, current)
         if all(_texts(obj) == _texts(former[key]) for key, obj in current.items()):
             break
     return {key: _texts(obj) for key, obj in current.items()}
@@ -61,7 +61,7 @@ def fixed_points_there(connection: Connection, actual: Contents, expressed: Sequ
     with throw_away_schema(connection):
         for table in tables:
             key = keys[table].create() if table in keys else ()
-            run_script(connection, [f"CREATE TABLE {quoted(table)} (LIKE public.{quoted(table)})", *key])
+            run_script(connection, [f"CREATE TABLE {quote(table)} (LIKE public.{quote(table)})", *key])
         return fixed_points(connection, expressed)
 
 
@@ -140,7 +140,7 @@ def _standing(obj: Expressed, name: str) -> Expressed:
     return replace(obj, table=obj.table if obj.column.generated else _DEFAULTS, name=name)
 
 
-def _made_again(connection: Connection, current: Mapping[Key, Expressed]) -> dict[Key, Expressed]:
+def _make_again(connection: Connection, current: Mapping[Key, Expressed]) -> dict[Key, Expressed]:
     """Make each of its texts, and return what PostgreSQL wrote down of those that could be made."""
     refused = run_each(connection, [(key, tuple(_script(obj))) for key, obj in current.items()])
     contents, parts = read_contents(connection, PROBE), read_tables(connection, PROBE)
@@ -158,7 +158,7 @@ def _made_again(connection: Connection, current: Mapping[Key, Expressed]) -> dic
 
 def _script(obj: Expressed) -> Iterator[str]:
     """Yield the statements that make something of its very text, in the place of what is there of that name."""
-    _, table, name = map(quoted, obj.key)
+    _, table, name = map(quote, obj.key)
     match obj:
         case Constraint():
             yield f"ALTER TABLE {table} DROP CONSTRAINT IF EXISTS {name}"

@@ -32,8 +32,8 @@ def identical_tables(
     table that has what there are no words for here, as a constraint without a name, is never among them.
     """
     columns, declared_columns = _by_table(actual), _by_table(wanted)
-    said = _said(actual, compiler)
-    expressions = _said(wanted, compiler)
+    said = _catalogue_words(actual, compiler)
+    expressions = _catalogue_words(wanted, compiler)
     found = (
         table
         for table in tables
@@ -46,7 +46,7 @@ def identical_tables(
     return frozenset(
         table.name
         for table in found
-        if said[table.name] == expressions[table.name].union(_declared(table, wanted, compiler))
+        if said[table.name] == expressions[table.name].union(_declared_words(table, wanted, compiler))
     )
 
 
@@ -57,7 +57,7 @@ def _by_table(contents: Contents) -> dict[str, dict[str, tuple[Column, bool, str
     return found
 
 
-def _said(contents: Contents, compiler: DDLCompiler) -> dict[str, set[Words]]:
+def _catalogue_words(contents: Contents, compiler: DDLCompiler) -> dict[str, set[Words]]:
     """Return what a catalogue says of the constraints and indexes of each table."""
     found: dict[str, set[Words]] = defaultdict(set)
     quote = compiler.preparer.quote
@@ -71,7 +71,7 @@ def _said(contents: Contents, compiler: DDLCompiler) -> dict[str, set[Words]]:
     return found
 
 
-def _declared(table: Table, wanted: Contents, compiler: DDLCompiler) -> Iterator[Words]:
+def _declared_words(table: Table, wanted: Contents, compiler: DDLCompiler) -> Iterator[Words]:
     """Yield what is declared beside the expressions, and something that no catalogue says where there are no words."""
     for constraint in table.constraints:
         if isinstance(constraint, _KEYS):

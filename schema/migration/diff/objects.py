@@ -9,7 +9,7 @@ from infra.config.settings import Role
 from schema.migration.diff.domains import Domain
 from schema.migration.diff.spelling import reproducible
 from schema.migration.diff.storage import Storage
-from schema.tenancy.policies import Policy, Trigger, quoted, with_force_lifted
+from schema.tenancy.policies import Policy, Trigger, quote, with_force_lifted
 
 Key = tuple[str, str, str]
 """An object's kind, the table it belongs to (empty where it belongs to none) and its name."""
@@ -44,7 +44,7 @@ class Column:
     @property
     def declaration(self) -> str:
         """The type with its collation, as DDL has it."""
-        return self.type if self.collation is None else f"{self.type} COLLATE {quoted(self.collation)}"
+        return self.type if self.collation is None else f"{self.type} COLLATE {quote(self.collation)}"
 
     @property
     def identity_clause(self) -> str:
@@ -53,16 +53,16 @@ class Column:
         said = " ".join(option for option in options if option not in _USUAL)
         return f"GENERATED {when} AS IDENTITY" + (f" ({said})" if said else "")
 
-    def added(self, table: str, name: str) -> tuple[str, ...]:
+    def add(self, table: str, name: str) -> tuple[str, ...]:
         """Return the statements that add the column to a table."""
         generated = "" if self.generated is None else f" GENERATED ALWAYS AS ({reproducible(self.generated)}) STORED"
         generated += f" {self.identity_clause}" if self.identity else ""
         default = "" if self.default is None else f" DEFAULT {reproducible(self.default)}"
         null = "" if self.nullable else " NOT NULL"
-        made = f"ALTER TABLE {quoted(table)} ADD COLUMN {quoted(name)} {self.declaration}{generated}{default}{null}"
+        made = f"ALTER TABLE {quote(table)} ADD COLUMN {quote(name)} {self.declaration}{generated}{default}{null}"
         if self.comment is None:
             return (made,)
-        return (made, f"COMMENT ON COLUMN {quoted(table)}.{quoted(name)} IS {literal(self.comment)}")
+        return (made, f"COMMENT ON COLUMN {quote(table)}.{quote(name)} IS {literal(self.comment)}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +81,11 @@ class Generated:
 
     def create(self) -> tuple[str, ...]:
         """Return the statements that make the object."""
-        return self.column.added(self.table, self.name)
+        return self.column.add(self.table, self.name)
 
     def drop(self) -> tuple[str, ...]:
         """Return the statements that remove the object."""
-        return (f"ALTER TABLE {quoted(self.table)} DROP COLUMN {quoted(self.name)}",)
+        return (f"ALTER TABLE {quote(self.table)} DROP COLUMN {quote(self.name)}",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,12 +111,12 @@ class Constraint:
 
     def create(self) -> tuple[str, ...]:
         """Return the statements that make the object."""
-        add = f"ALTER TABLE {quoted(self.table)} ADD CONSTRAINT {quoted(self.name)} {reproducible(self.definition)}"
+        add = f"ALTER TABLE {quote(self.table)} ADD CONSTRAINT {quote(self.name)} {reproducible(self.definition)}"
         return with_force_lifted((add,), self.forced)
 
     def drop(self) -> tuple[str, ...]:
         """Return the statements that remove the object."""
-        return (f"ALTER TABLE {quoted(self.table)} DROP CONSTRAINT {quoted(self.name)}",)
+        return (f"ALTER TABLE {quote(self.table)} DROP CONSTRAINT {quote(self.name)}",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +144,7 @@ class Index:
 
     def drop(self) -> tuple[str, ...]:
         """Return the statements that remove the object."""
-        return (f"DROP INDEX {quoted(self.name)}",)
+        return (f"DROP INDEX {quote(self.name)}",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,12 +166,12 @@ class View:
     def create(self) -> tuple[str, ...]:
         """Return the statements that make the object."""
         options = f" WITH ({', '.join(self.options)})" if self.options else ""
-        head = f"CREATE {self._kind} {quoted(self.name)}{options} AS\n{reproducible(self.definition).rstrip(';')}"
-        return (head, *_granted(self.grants, quoted(self.name)))
+        head = f"CREATE {self._kind} {quote(self.name)}{options} AS\n{reproducible(self.definition).rstrip(';')}"
+        return (head, *_granted(self.grants, quote(self.name)))
 
     def drop(self) -> tuple[str, ...]:
         """Return the statements that remove the object."""
-        return (f"DROP {self._kind} {quoted(self.name)}",)
+        return (f"DROP {self._kind} {quote(self.name)}",)
 
     @property
     def _kind(self) -> str:
@@ -200,12 +200,12 @@ class Sequence:
 
     def create(self) -> tuple[str, ...]:
         """Return the statements that make the object."""
-        made = f"CREATE SEQUENCE {quoted(self.name)} {self._options}"
-        return (made, *_granted(self.grants, f"SEQUENCE {quoted(self.name)}"))
+        made = f"CREATE SEQUENCE {quote(self.name)} {self._options}"
+        return (made, *_granted(self.grants, f"SEQUENCE {quote(self.name)}"))
 
     def alter(self, former: "Sequence") -> tuple[str, ...]:
         """Return the statements that make this of a former one, which keeps its value."""
-        sequence = f"SEQUENCE {quoted(self.name)}"
+        sequence = f"SEQUENCE {quote(self.name)}"
         gone = [grant for grant in former.grants if grant not in self.grants]
         return (
             f"ALTER {sequence} {self._options}",
@@ -215,7 +215,7 @@ class Sequence:
 
     def drop(self) -> tuple[str, ...]:
         """Return the statements that remove the object."""
-        return (f"DROP SEQUENCE {quoted(self.name)}",)
+        return (f"DROP SEQUENCE {quote(self.name)}",)
 
     @property
     def _options(self) -> str:
@@ -281,4 +281,4 @@ def _granted(grants: tuple[tuple[str, str], ...], on: str) -> tuple[str, ...]:
 
 
 def _grantee(role: str) -> str:
-    return "PUBLIC" if role == "public" else quoted(role)
+    return "PUBLIC" if role == "public" else quote(role)

@@ -8,7 +8,7 @@ from sqlalchemy.sql.elements import conv
 
 from schema.migration.diff.column_changes import Statements
 from schema.migration.diff.objects import Constraint, Generated, Object
-from schema.migration.diff.rls.operations import LiteralSql, escaped
+from schema.migration.diff.rls.operations import LiteralSql, escape
 from schema.migration.diff.spelling import reproducible
 
 # One that is not inherited has no word in Alembic (manual: `create_check_constraint`).
@@ -42,6 +42,6 @@ def _check(obj: Object) -> CheckConstraint | None:
     said = _CHECK.fullmatch(obj.definition) if isinstance(obj, Constraint) and obj.kind == "c" else None
     if said is None:
         return None
-    check = CheckConstraint(text(escaped(reproducible(said[1]))), name=conv(obj.key[2]))
+    check = CheckConstraint(text(escape(reproducible(said[1]))), name=conv(obj.key[2]))
     Table(obj.key[1], MetaData(), check)
     return check

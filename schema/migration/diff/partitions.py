@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError
 from schema.errors import MigrationError
 from schema.migration.diff.rls.catalog import run_script, throw_away_schema
 from schema.migration.diff.rls.operations import LiteralSql
-from schema.tenancy.policies import quoted
+from schema.tenancy.policies import quote
 
 _KEYS = """
     SELECT relname, pg_get_partkeydef(oid) AS key FROM pg_class
@@ -84,15 +84,15 @@ def _is_the_same(connection: Connection, table: str, found: str | None, wanted: 
     if found is None or not wanted:
         return found is None and not wanted
     # Most words are the same but for blanks; those that differ may mean the same.
-    return "".join(found.split()) == "".join(wanted.split()) or found == _written(connection, table, wanted)
+    return "".join(found.split()) == "".join(wanted.split()) or found == _server_text(connection, table, wanted)
 
 
-def _written(connection: Connection, table: str, key: str) -> str | None:
+def _server_text(connection: Connection, table: str, key: str) -> str | None:
     """Return a declared key as PostgreSQL writes it; None where the table as it is cannot be partitioned so."""
     with throw_away_schema(connection):
         try:
             with connection.begin_nested():
-                run_script(connection, [f"CREATE TABLE {_TRIAL} (LIKE {quoted(table)}) PARTITION BY {key}"])
+                run_script(connection, [f"CREATE TABLE {_TRIAL} (LIKE {quote(table)}) PARTITION BY {key}"])
         except DBAPIError:
             return None
         written: str | None = connection.scalar(text("SELECT pg_get_partkeydef(to_regclass(:name))"), {"name": _TRIAL})
@@ -107,16 +107,16 @@ def _message(table: Table, found: str | None, wanted: str | None) -> str:
         f"{old} {_is(found)}, and the models declare that it {_is(wanted)}. PostgreSQL cannot change that of a table "
         f"that is there. Leave {old} as it is, and declare what it should be as a second model, {new}; generate and "
         "apply that. In a migration of `invoke generate --empty` make the partitions that it is to have"
-        f"{count} and copy the rows: `for_each_tenant(op.get_bind(), '{_copied(table, new)}')`. Then take {old} out of "
-        f"the models (`--allow-drop`), and give the second its name (`--rename {new}:{old}`). Nothing was written."
+        f"{count} and copy the rows: `for_each_tenant(op.get_bind(), '{_copy_rows(table, new)}')`. Then take {old} out "
+        f"of the models (`--allow-drop`), and give the second its name (`--rename {new}:{old}`). Nothing was written."
     )
 
 
-def _copied(table: Table, new: str) -> str:
+def _copy_rows(table: Table, new: str) -> str:
     """Return what copies the rows; columns are named, because those that were added later stand elsewhere."""
-    columns = ", ".join(quoted(column.name) for column in table.columns if column.computed is None)
+    columns = ", ".join(quote(column.name) for column in table.columns if column.computed is None)
     counted = " OVERRIDING SYSTEM VALUE" if any(column.identity is not None for column in table.columns) else ""
-    return f"INSERT INTO {quoted(new)} ({columns}){counted} SELECT {columns} FROM {quoted(table.name)}"  # noqa: S608 - shown to a person
+    return f"INSERT INTO {quote(new)} ({columns}){counted} SELECT {columns} FROM {quote(table.name)}"  # noqa: S608 - shown to a person
 
 
 def _is(key: str | None) -> str:

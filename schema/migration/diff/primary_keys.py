@@ -37,11 +37,11 @@ def refuse_changed(actual: Mapping[str, Key], tables: Iterable[Table]) -> None:
     for table in tables:
         if table.schema is None and not table.is_view and table.name in actual:
             name, columns = actual[table.name]
-            if columns not in _declared(table):
+            if columns not in _possible_orders(table):
                 raise MigrationError(_message(table, name, columns))
 
 
-def _declared(table: Table) -> Collection[tuple[str, ...]]:
+def _possible_orders(table: Table) -> Collection[tuple[str, ...]]:
     """Return the orders of the columns in which the key may be made: CREATE TABLE puts one that counts first."""
     key = table.primary_key
     return {tuple(column.name for column in columns) for columns in (key.columns, key.columns_autoinc_first)}
@@ -55,12 +55,12 @@ def _message(table: Table, name: str, columns: tuple[str, ...]) -> str:
         listed = ", ".join(f'"{column}"' for column in wanted)
         words.append(f'op.create_primary_key("{made}", "{table.name}", [{listed}])')
     return (
-        f"The primary key of {table.name} changes from {_told(columns)} to {_told(wanted)}, and generate does not "
-        "write that: the foreign keys that reference it have to go before it and come back. Fill a migration of "
+        f"The primary key of {table.name} changes from {_describe(columns)} to {_describe(wanted)}, and generate does "
+        "not write that: the foreign keys that reference it have to go before it and come back. Fill a migration of "
         f"`invoke generate --empty`, with {' and '.join(words)} between them and with the columns that it needs, and "
         "generate the rest behind it. Nothing was written."
     )
 
 
-def _told(columns: Collection[str]) -> str:
+def _describe(columns: Collection[str]) -> str:
     return f"({', '.join(columns)})" if columns else "none"

@@ -69,7 +69,7 @@ def foreign_keys_last(operations: Iterable[MigrateOperation], made: Iterable[Obj
     later: list[MigrateOperation] = []
     for operation in every:
         if isinstance(operation, CreateTableOp):
-            later += _taken_from(operation, changed)
+            later += _take_keys(operation, changed)
         elif isinstance(operation, ModifyTableOps):
             keys = [part for part in operation.ops if _leads_to(part, changed)]
             operation.ops[:] = [part for part in operation.ops if part not in keys]
@@ -77,7 +77,7 @@ def foreign_keys_last(operations: Iterable[MigrateOperation], made: Iterable[Obj
     return later
 
 
-def _taken_from(operation: CreateTableOp, changed: set[str]) -> list[MigrateOperation]:
+def _take_keys(operation: CreateTableOp, changed: set[str]) -> list[MigrateOperation]:
     keys = [
         column
         for column in operation.columns

@@ -21,10 +21,10 @@ from sqlalchemy.types import ARRAY, TypeEngine
 
 from schema.migration.diff.objects import Constraint, Contents
 from schema.migration.diff.objects import Index as OwnIndex
-from schema.migration.diff.rls.operations import escaped
+from schema.migration.diff.rls.operations import escape
 from schema.migration.diff.spelling import reproducible
 from schema.migration.helpers.sql_type import SqlType
-from schema.tenancy.policies import quoted
+from schema.tenancy.policies import quote
 
 _ARGUMENTS = re.compile(r"\(.*?\)|\[\]")
 _CHECK = re.compile(r"CHECK (\(.*\))(?: NO INHERIT)?", re.DOTALL)
@@ -33,7 +33,7 @@ _CHECK = re.compile(r"CHECK (\(.*\))(?: NO INHERIT)?", re.DOTALL)
 def know_types(dialect: PGDialect, actual: Contents) -> None:
     """Let a dialect reflect the types of these columns that SQLAlchemy has no class for, and else warns of."""
     names = {_ARGUMENTS.sub("", column.type) for column in actual.columns.values()}
-    own = {written for name in (*actual.enums, *actual.domains) for written in (name, quoted(name))}
+    own = {written for name in (*actual.enums, *actual.domains) for written in (name, quote(name))}
     unknown = {name: _of(name) for name in names.difference(dialect.ischema_names, own)}
     vars(dialect)["ischema_names"] = {**dialect.ischema_names, **unknown}
 
@@ -115,4 +115,4 @@ def _is_text(expression: object) -> bool:
 
 
 def _text(expression: str) -> TextClause:
-    return text(escaped(reproducible(expression)))
+    return text(escape(reproducible(expression)))

@@ -18,7 +18,7 @@ from schema.migration.model_source import place_of
 from schema.tenancy.functions import FUNCTIONS
 from schema.tenancy.mixin import own_parts
 from schema.tenancy.named_types import named_types
-from schema.tenancy.policies import quoted
+from schema.tenancy.policies import quote
 
 _TRIAL = "groundwork_trial"
 
@@ -81,9 +81,9 @@ def _types(tables: Iterable[Table], compiler: DDLCompiler) -> Iterator[_Part]:
 
 def _columns(tables: Sequence[Table], compiler: DDLCompiler) -> Iterator[_Part]:
     for table in tables:
-        yield _Part(table, "The name", table.name, (f"CREATE TABLE {quoted(table.name)} ()",))
+        yield _Part(table, "The name", table.name, (f"CREATE TABLE {quote(table.name)} ()",))
     for table, column in _each_column(tables):
-        said = f"{quoted(column.name)} {column.type.compile(compiler.dialect)}"
+        said = f"{quote(column.name)} {column.type.compile(compiler.dialect)}"
         yield _Part(table, f"Column {column.name}", said, (f"{_alter(table)} ADD COLUMN {said}",))
 
 
@@ -103,13 +103,13 @@ def _expressions(tables: Sequence[Table], compiler: DDLCompiler) -> Iterator[_Pa
             made = part.create(table.name)
             yield _Part(table, part.key.capitalize(), made[0], made)
         if said := compiler.post_create_table(table).strip():
-            trial = f"CREATE TABLE {_TRIAL} (LIKE {quoted(table.name)}) {said}"
+            trial = f"CREATE TABLE {_TRIAL} (LIKE {quote(table.name)}) {said}"
             yield _Part(table, "The storage", said, (trial, f"DROP TABLE {_TRIAL}"))
 
 
 def _values(table: Table, column: Column[object], compiler: DDLCompiler) -> Iterator[_Part]:
     """Yield what a column's value comes from where none is given."""
-    alter, name = f"{_alter(table)} ALTER COLUMN {quoted(column.name)}", quoted(column.name)
+    alter, name = f"{_alter(table)} ALTER COLUMN {quote(column.name)}", quote(column.name)
     if column.computed is not None:
         said = f"{name} {column.type.compile(compiler.dialect)} {compiler.process(stored(column.computed))}"
         again = f"{_alter(table)} DROP COLUMN {name}, ADD COLUMN {said}"
@@ -134,4 +134,4 @@ def _each_column(tables: Iterable[Table]) -> Iterator[tuple[Table, Column[object
 
 
 def _alter(table: Table) -> str:
-    return f"ALTER TABLE {quoted(table.name)}"
+    return f"ALTER TABLE {quote(table.name)}"

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 from schema.migration.diff.column_changes import Statements
-from schema.tenancy.policies import quoted
+from schema.tenancy.policies import quote
 
 Labels = Mapping[str, tuple[str, ...]]
 """The labels of enum types, by their names."""
@@ -20,4 +20,4 @@ def renamed_types(actual: Labels, wanted: Labels) -> Iterator[Statements]:
 
 
 def _rename(former: str, now: str) -> str:
-    return f"ALTER TYPE {quoted(former)} RENAME TO {quoted(now)}"
+    return f"ALTER TYPE {quote(former)} RENAME TO {quote(now)}"

@@ -14,7 +14,7 @@ from sqlalchemy.schema import DefaultClause
 from sqlalchemy.types import ARRAY, TypeEngine
 
 from schema.migration.diff.declared import stored
-from schema.migration.diff.rls.operations import escaped
+from schema.migration.diff.rls.operations import escape
 from schema.migration.helpers.sql_type import SqlType
 from schema.tenancy.named_types import implementation
 
@@ -31,7 +31,7 @@ def keep_colons(impl: DefaultImpl) -> None:
 
     def rendered(expression: ClauseElement, *, is_index: bool = False, **how: Any) -> str:
         said = compiled(expression, is_index=is_index, **how)
-        return said if is_index else escaped(said)
+        return said if is_index else escape(said)
 
     vars(impl)["render_ddl_sql_expr"] = rendered  # Alembic has no hook for it
 

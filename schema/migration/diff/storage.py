@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from schema.tenancy.policies import quoted
+from schema.tenancy.policies import quote
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,11 +15,11 @@ class Storage:
     def make(self, table: str) -> str:
         """Return the statement that makes a table of no columns which is stored so."""
         options = f" WITH ({', '.join(self.options)})" if self.options else ""
-        return f"CREATE {'UNLOGGED ' if self.unlogged else ''}TABLE {quoted(table)} (){options}"
+        return f"CREATE {'UNLOGGED ' if self.unlogged else ''}TABLE {quote(table)} (){options}"
 
     def alter(self, table: str, former: "Storage") -> tuple[str, ...]:
         """Return the statements that store a table so which was stored otherwise."""
-        head, names = f"ALTER TABLE {quoted(table)}", [option.partition("=")[0] for option in self.options]
+        head, names = f"ALTER TABLE {quote(table)}", [option.partition("=")[0] for option in self.options]
         gone = [name for name, *_ in (option.partition("=") for option in former.options) if name not in names]
         made = [option for option in self.options if option not in former.options]
         logged = "SET UNLOGGED" if self.unlogged else "SET LOGGED"

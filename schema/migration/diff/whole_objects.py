@@ -7,7 +7,7 @@ from schema.migration.diff.column_changes import create_enum
 from schema.migration.diff.objects import Contents, Sequence
 from schema.migration.diff.rls.operations import LiteralSql
 from schema.migration.diff.storage import Storage
-from schema.tenancy.policies import quoted
+from schema.tenancy.policies import quote
 
 
 def create_new(actual: Contents, wanted: Contents) -> Iterator[LiteralSql]:
@@ -21,7 +21,7 @@ def create_new(actual: Contents, wanted: Contents) -> Iterator[LiteralSql]:
             yield LiteralSql(now.alter(former), former.alter(now))
     for name, labels in wanted.enums.items():
         if name not in actual.enums:
-            yield LiteralSql((create_enum(name, labels),), (f"DROP TYPE {quoted(name)}",))
+            yield LiteralSql((create_enum(name, labels),), (f"DROP TYPE {quote(name)}",))
     for name, domain in wanted.domains.items():
         was = actual.domains.get(name)
         if was is None:
@@ -37,7 +37,7 @@ def drop_undeclared(actual: Contents, wanted: Contents) -> Iterator[LiteralSql]:
             yield LiteralSql(domain.drop(), domain.create())
     for name, labels in actual.enums.items():
         if name not in wanted.enums:
-            yield LiteralSql((f"DROP TYPE {quoted(name)}",), (create_enum(name, labels),))
+            yield LiteralSql((f"DROP TYPE {quote(name)}",), (create_enum(name, labels),))
     sequences = wanted.of("sequence")
     for key, former in actual.of("sequence").items():
         if key not in sequences:

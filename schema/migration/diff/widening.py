@@ -24,7 +24,7 @@ _WIDER = {
 
 def holds_every_value(former: str, wanted: str) -> bool:
     """Return whether a type surely holds every value of another; both as PostgreSQL writes them (`format_type`)."""
-    (kind, sizes, dimensions), (new, limits, to) = _parsed(former), _parsed(wanted)
+    (kind, sizes, dimensions), (new, limits, to) = _parse(former), _parse(wanted)
     if new in _STRINGS - {"character"} and not limits:
         return True
     if dimensions != to:
@@ -38,7 +38,7 @@ def holds_every_value(former: str, wanted: str) -> bool:
     return False
 
 
-def _parsed(written: str) -> tuple[str, tuple[int, ...], bool]:
+def _parse(written: str) -> tuple[str, tuple[int, ...], bool]:
     match = _TYPE.fullmatch(written)
     if match is None:
         return written, (), False

@@ -13,7 +13,7 @@ from schema.errors import MigrationError
 from schema.migration.branches import Applied, Branches, take_back
 from schema.migration.file_order import MigrationFile, Place, read_files, slug_of
 from schema.migration.files import explained, open_scripts
-from schema.migration.generate.renumber import moved
+from schema.migration.generate.renumber import move_files
 
 
 def merge(checkout: Path, message: str, applied: Applied | None = None) -> tuple[Path, ...]:
@@ -37,7 +37,7 @@ def merge(checkout: Path, message: str, applied: Applied | None = None) -> tuple
     title = message or f"merge {' and '.join(heads)}"
     with (
         explained(lambda reason: f"The migration {title!r} could not be written: {reason}. Nothing was changed."),
-        moved(places) as written,
+        move_files(places) as written,
         redirect_stdout(StringIO()),  # where Alembic reports the formatting of the file
     ):
         made = command.merge(config, heads, message=title, rev_id=f"{number:04d}")
@@ -55,16 +55,16 @@ def rebase(checkout: Path, names: str, applied: Applied | None = None) -> tuple[
     """
     _, scripts = open_scripts(checkout)
     files = read_files(Path(scripts.versions))
-    named = [_named(files, name.strip(), scripts.versions) for name in names.split(",") if name.strip()]
+    named = [_find_file(files, name.strip(), scripts.versions) for name in names.split(",") if name.strip()]
     branches = Branches(files, applied, named if len(named) > 1 else ())
     branches.require_clear()
     moving, onto = _moving(branches, named)
     _refuse_applied(branches, moving)
-    with moved(_places(branches, moving, onto)) as written:
+    with move_files(_places(branches, moving, onto)) as written:
         return written
 
 
-def _named(files: Sequence[MigrationFile], name: str, folder: str) -> MigrationFile:
+def _find_file(files: Sequence[MigrationFile], name: str, folder: str) -> MigrationFile:
     wanted = Path(name).name
     if (file := next((file for file in files if wanted in {file.name, file.path.stem}), None)) is None:
         raise MigrationError(f"{folder} holds no file {name}. Name a file of the branch that is to go after the other.")

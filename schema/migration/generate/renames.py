@@ -15,7 +15,7 @@ from sqlalchemy import Column, Connection, Dialect, MetaData, Table, text
 
 from schema.errors import MigrationError
 from schema.migration.diff.column_changes import Statements
-from schema.tenancy.policies import quoted
+from schema.tenancy.policies import quote
 
 _COMMON = {"tenant_id", "created_at", "updated_at"}
 _ALIKE = 0.5
@@ -95,14 +95,14 @@ def carry_out(connection: Connection, rename: Rename, metadata: MetaData) -> Sta
 
 
 def _statement(rename: Rename) -> str:
-    column = f" COLUMN {quoted(rename.column)}" if rename.column else ""
-    return f"ALTER TABLE {quoted(rename.table)} RENAME{column} TO {quoted(rename.name)}"
+    column = f" COLUMN {quote(rename.column)}" if rename.column else ""
+    return f"ALTER TABLE {quote(rename.table)} RENAME{column} TO {quote(rename.name)}"
 
 
 def _key_statement(owner: str, former: str, now: str) -> str:
     if not owner:
-        return f"ALTER INDEX {quoted(former)} RENAME TO {quoted(now)}"
-    return f"ALTER TABLE {owner} RENAME CONSTRAINT {quoted(former)} TO {quoted(now)}"
+        return f"ALTER INDEX {quote(former)} RENAME TO {quote(now)}"
+    return f"ALTER TABLE {owner} RENAME CONSTRAINT {quote(former)} TO {quote(now)}"
 
 
 def lookalikes(operations: Iterable[MigrateOperation], dialect: Dialect) -> tuple[Rename, ...]:
@@ -142,7 +142,7 @@ def _names_of(connection: Connection, rename: Rename) -> set[str]:
             SELECT :plain || '.' || attname FROM pg_attribute
             WHERE attrelid = to_regclass(:table) AND attnum > 0 AND NOT attisdropped
         """
-    return set(connection.execute(text(question), {"table": quoted(rename.table), "plain": rename.table}).scalars())
+    return set(connection.execute(text(question), {"table": quote(rename.table), "plain": rename.table}).scalars())
 
 
 def _declared_names(metadata: MetaData) -> set[str]:
@@ -155,7 +155,7 @@ def _declared_names(metadata: MetaData) -> set[str]:
 
 def _keys(connection: Connection, rename: Rename, declared: Collection[str]) -> Iterator[tuple[str, str, str]]:
     table = rename.table if rename.column else rename.name
-    for owner, name in connection.execute(text(_NAMES), {"table": quoted(table)}).all():
+    for owner, name in connection.execute(text(_NAMES), {"table": quote(table)}).all():
         now = name.replace(rename.column or rename.table, rename.name)
         if now != name and now in declared and name not in declared:
             yield owner, name, now

@@ -7,13 +7,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from schema.errors import MigrationError
-from schema.migration.file_order import MigrationFile, Place, moved_text
+from schema.migration.file_order import MigrationFile, Place, text_at
 
 _SIGNALS = {signal.SIGINT, signal.SIGTERM}
 
 
 @contextmanager
-def moved(places: Mapping[MigrationFile, Place]) -> Iterator[tuple[Path, ...]]:
+def move_files(places: Mapping[MigrationFile, Place]) -> Iterator[tuple[Path, ...]]:
     """Move files for a block, which gets their new paths; where the block fails, the folder is as it was.
 
     Every new text is on the disk before the first file is replaced, and no signal interrupts the replacing. A machine
@@ -23,7 +23,7 @@ def moved(places: Mapping[MigrationFile, Place]) -> Iterator[tuple[Path, ...]]:
         MigrationError: a file cannot be read or written, or a new name is taken.
     """
     before = {file.path: file.path.read_bytes() for file in places}
-    after = {place.path: moved_text(file, place) for file, place in places.items()}
+    after = {place.path: text_at(file, place) for file, place in places.items()}
     if taken := [path.name for path in after if path not in before and path.exists()]:
         raise MigrationError(
             f"{', '.join(taken)} is there already, so nothing can be renamed to it. Nothing was changed."

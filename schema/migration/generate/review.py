@@ -11,7 +11,7 @@ from alembic.operations.ops import (
     ModifyTableOps,
 )
 
-from schema.errors import MigrationError, listed
+from schema.errors import MigrationError, list_message
 from schema.migration.diff.column_changes import BECOMES_GENERATED
 from schema.migration.diff.rls.operations import AddTenantForeignKey, DropTenantForeignKey, LiteralSql
 from schema.migration.generate.renames import Rename
@@ -41,7 +41,7 @@ def unconfirmed_drops(found: Iterable[str], command: str) -> MigrationError:
         for thing in found
     ]
     then = f"If that is meant, run `{command} --allow-drop`. Nothing was written."
-    return MigrationError(listed("The migration would drop with all it holds", things, then))
+    return MigrationError(list_message("The migration would drop with all it holds", things, then))
 
 
 def unsaid_renames(found: Iterable[Rename], command: str) -> MigrationError:
@@ -53,15 +53,17 @@ def unsaid_renames(found: Iterable[Rename], command: str) -> MigrationError:
         f"If so, run `{command} {renamed}`; if not, `{command} --allow-drop` drops the one and adds the other empty. "
         "Nothing was written."
     )
-    return MigrationError(listed("This may be a rename, which keeps what it holds", pairs, then))
+    return MigrationError(list_message("This may be a rename, which keeps what it holds", pairs, then))
 
 
 def pending(operations: Iterable[MigrateOperation]) -> MigrationError:
     """Say what `generate` would write."""
-    every = [line for operation in operations for line in _described(operation)]
+    every = [line for operation in operations for line in _describe(operation)]
     more = [f"{len(every) - _SHOWN} more"] if len(every) > _SHOWN else []
     then = 'Write the migration: `invoke generate -m "…"`.'
-    return MigrationError(listed("The models declare what the migrations do not make", [*every[:_SHOWN], *more], then))
+    return MigrationError(
+        list_message("The models declare what the migrations do not make", [*every[:_SHOWN], *more], then)
+    )
 
 
 def _one_each(renames: Iterable[Rename]) -> Iterator[Rename]:
@@ -73,15 +75,15 @@ def _one_each(renames: Iterable[Rename]) -> Iterator[Rename]:
             seen |= {rename.old, rename.new}
 
 
-def _described(operation: MigrateOperation) -> Iterator[str]:
+def _describe(operation: MigrateOperation) -> Iterator[str]:
     if isinstance(operation, ModifyTableOps):
-        yield from (line for part in operation.ops for line in _described(part))
+        yield from (line for part in operation.ops for line in _describe(part))
     elif isinstance(operation, LiteralSql):
         yield from (statement.partition("\n")[0] for statement in operation.upgrade)
     elif isinstance(operation, AddTenantForeignKey):
-        yield from _described(operation.create)
+        yield from _describe(operation.create)
     elif isinstance(operation, DropTenantForeignKey):
-        yield from _described(operation.create.reverse())
+        yield from _describe(operation.create.reverse())
     else:
         kind = CreateTableOp if isinstance(operation, CreateTableOp) else type(operation)
         yield f"{kind.__name__.removesuffix('Op')} {_object_of(operation)}".strip()

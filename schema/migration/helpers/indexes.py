@@ -42,7 +42,7 @@ def create_index(name: str, table: str, columns: _Columns, **options: Any) -> No
     with _outside_a_transaction() as connection:
         if connection is not None and (found := _state(connection, name, table)):
             on_table, valid, definition = found
-            if on_table and valid and definition == _asked(connection, name, table, columns, options):
+            if on_table and valid and definition == _requested_definition(connection, name, table, columns, options):
                 return
             if not on_table or valid:
                 raise MigrationError(
@@ -85,7 +85,9 @@ def _state(connection: Connection, name: str, table: str) -> tuple[bool, bool, s
     return None if row is None else (row[0], row[1], _in_no_schema(row[2]))
 
 
-def _asked(connection: Connection, name: str, table: str, columns: _Columns, options: dict[str, Any]) -> str:
+def _requested_definition(
+    connection: Connection, name: str, table: str, columns: _Columns, options: dict[str, Any]
+) -> str:
     """Let the server write down the index that is asked for: on an empty table of the same columns.
 
     That table is temporary and hides the other by its name while it lives.

@@ -89,11 +89,11 @@ def _findings(path: Path, tenant_tables: Collection[str]) -> Iterator[Finding]:
     silent = silent_data_statements(source, tenant_tables)
     own = ((statement.line, DATA_STATEMENT, statement.message.partition(": ")[2]) for statement in silent)
     for line, rule, message in (*own, *_squawk(path)):
-        if rule not in _allowed(lines, line):
+        if rule not in _allowed_rules(lines, line):
             yield Finding(path.name, line, rule, message)
 
 
-def _allowed(lines: list[str], line: int) -> set[str]:
+def _allowed_rules(lines: list[str], line: int) -> set[str]:
     """Return the rules that the comments directly above a line allow, or one behind it."""
     found, above = {match[1] for match in _ALLOWED.finditer(lines[line - 1])}, line - 2
     while above >= 0 and lines[above].lstrip().startswith("#"):

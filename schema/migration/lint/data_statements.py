@@ -51,7 +51,7 @@ def silent_data_statements(source: str, tenant_tables: Collection[str]) -> tuple
     found = {
         DataStatement(call.lineno, table)
         for call in _calls_without_tenant(module, re.split(r"\r\n?|\n", source))
-        for table in _changed(call, tables)
+        for table in _changed_tables(call, tables)
         if table in tenant_tables
     }
     return tuple(sorted(found, key=lambda statement: (statement.line, statement.table)))
@@ -69,7 +69,7 @@ def _calls_without_tenant(node: ast.AST, lines: list[str]) -> Iterator[ast.Call]
         yield from _calls_without_tenant(child, lines)
 
 
-def _changed(call: ast.Call, tables: dict[str, str]) -> Iterator[str]:
+def _changed_tables(call: ast.Call, tables: dict[str, str]) -> Iterator[str]:
     if _name(call) == "bulk_insert":
         yield from (table for argument in call.args[:1] if (table := _table(argument, tables)))
         return

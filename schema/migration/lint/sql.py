@@ -114,7 +114,7 @@ def upgrade_sql(path: Path) -> tuple[SourceStatement, ...]:
     # Where nothing fails, nothing has to be left out; where a failure is caught in `upgrade` itself, it is not seen.
     if ended and not module.upgrade.__code__.co_exceptiontable:
         return written
-    return _run(_taken_apart(path), path)[0]
+    return _run(_load_apart(path), path)[0]
 
 
 def _run(module: ModuleType, path: Path) -> tuple[tuple[SourceStatement, ...], bool]:
@@ -161,7 +161,7 @@ def _is_compiled(path: Path) -> bool:
     return compiled.is_file() and compiled.stat().st_mtime_ns > path.stat().st_mtime_ns
 
 
-def _taken_apart(path: Path) -> ModuleType:
+def _load_apart(path: Path) -> ModuleType:
     """Run a migration's file so that each statement of its upgrade can fail by itself."""
     module = ModuleType(f"migration_{path.stem}")
     module.__file__ = str(path)

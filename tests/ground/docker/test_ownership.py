@@ -127,7 +127,7 @@ def test_an_empty_volume_is_used_and_stays(user: EngineUser) -> None:
     assert set(DockerBackend(user.spec.project).servers()) == set(Service)
     backend = DockerBackend(user.spec.project)
     backend.down(volumes=True)
-    assert backend.left() == (f"docker volume rm {name(user, Service.POSTGRES)}",)
+    assert backend.removal_commands() == (f"docker volume rm {name(user, Service.POSTGRES)}",)
     user.require_all_kept()
 
 
@@ -188,7 +188,7 @@ def test_labels_alone_make_nothing_the_stacks(user: EngineUser) -> None:
     backend = DockerBackend(user.spec.project)
     assert set(backend.servers()) == set(Service)
     backend.down(volumes=True)
-    assert backend.left() == ()
+    assert backend.removal_commands() == ()
     user.require_all_kept()
 
 
@@ -252,7 +252,7 @@ def test_down_leaves_a_network_that_is_used(user: EngineUser) -> None:
     user.make_container("guest-of-" + user.spec.project.id, {}, None, start=True, network=user.spec.project.id)
     backend = DockerBackend(user.spec.project)
     backend.down(volumes=True)
-    assert backend.left() == (f"docker network rm {network['Id']}",)
+    assert backend.removal_commands() == (f"docker network rm {network['Id']}",)
     user.require_all_kept()
 
 

@@ -16,7 +16,7 @@ from infra.config.settings import AppEnv, SslMode
 from schema.client.connection import connect
 from schema.errors import MigrationError
 from schema.migration.apply import guard
-from schema.migration.apply.data_loss import lost
+from schema.migration.apply.data_loss import find_loss
 from schema.migration.apply.destructive_sql import losses
 from schema.migration.apply.guard import Guard
 from schema.migration.apply.upgrade import plan
@@ -85,7 +85,7 @@ def test_what_a_conversion_does_not_keep_is_counted(scratch: Scratch, kinds: str
         for value in (*kept, *other):
             connection.execute("INSERT INTO t (v) VALUES (%s)", [None if value == "NULL" else value])
         (loss,) = losses(f"ALTER TABLE t ALTER COLUMN v TYPE {change}")
-        said = lost(connection, loss)
+        said = find_loss(connection, loss)
         rows = f"{len(other)} row{'s' if len(other) > 1 else ''}"
         wanted = f"changes the type of t.v to {loss.type}, which does not keep the values of {rows}" if other else None
         assert said == wanted, name
@@ -240,7 +240,7 @@ def test_rows_of_partitions_and_children_count(scratch: Scratch, tables: str) ->
     scratch.connection.execute(f"{tables}; INSERT INTO part VALUES (1.5)".encode())
     for statement in ("DROP TABLE t", "ALTER TABLE t DROP v", "ALTER TABLE t ALTER v TYPE int", "TRUNCATE t"):
         (loss,) = losses(statement)
-        assert "1 row" in (lost(scratch.connection, loss) or ""), statement
+        assert "1 row" in (find_loss(scratch.connection, loss) or ""), statement
 
 
 def test_plain_alembic_is_held_to_it_as_well(commands: Checkout, scratch: Scratch) -> None:
@@ -289,7 +289,7 @@ def test_no_row_comes_between_the_look_and_the_change(scratch: Scratch, monkeypa
     held: list[object] = []
 
     def looked(*arguments: Any, **options: Any) -> str | None:
-        said = lost(*arguments, **options)
+        said = find_loss(*arguments, **options)
         locks = "SELECT pid FROM pg_locks WHERE relation = 'prices'::regclass AND mode = 'AccessExclusiveLock'"
         held.append(scratch.connection.execute(locks).fetchone())
         return said

@@ -57,9 +57,9 @@ def test_a_tenant_is_named_by_slug_id_or_external_id(engine: Engine, stack: Runn
     unique = f"acme-{uuid4().hex}"
     made = tenants.create(engine, "Acme", slug=unique, external_id=f"org|{unique}")
     listed = tenants.tenants(stack.url(Role.MAINTENANCE), stack.settings)
-    assert {tenants.named(listed, key).tenant_id for key in (unique, str(made), f"org|{unique}")} == {made}
+    assert {tenants.find_listed(listed, key).tenant_id for key in (unique, str(made), f"org|{unique}")} == {made}
     with pytest.raises(TenantError, match="nobody"):
-        tenants.named(listed, "nobody")
+        tenants.find_listed(listed, "nobody")
 
 
 @pytest.mark.parametrize("key", ["globex", "as id"])
@@ -74,14 +74,14 @@ def test_a_name_that_is_two_tenants_is_refused(key: str) -> None:
     with pytest.raises(
         TenantError, match=rf"(?s)Globex.*{globex}.*x1bPartner.*{partner}.*--by .*external-id"
     ) as refused:
-        tenants.named(found, name)
+        tenants.find_listed(found, name)
     assert "\x1b" not in str(refused.value)
-    assert tenants.named(found, name, tenants.Key.EXTERNAL_ID).tenant_id == partner
+    assert tenants.find_listed(found, name, tenants.Key.EXTERNAL_ID).tenant_id == partner
     kind = tenants.Key.SLUG if key == "globex" else tenants.Key.ID
-    assert tenants.named(found, name, kind).tenant_id == globex
-    assert tenants.named(found, f"{{{str(partner).upper()}}}").tenant_id == partner
+    assert tenants.find_listed(found, name, kind).tenant_id == globex
+    assert tenants.find_listed(found, f"{{{str(partner).upper()}}}").tenant_id == partner
     with pytest.raises(TenantError, match="There is no tenant ''"):
-        tenants.named(found, "")
+        tenants.find_listed(found, "")
 
 
 @given(st.text(max_size=70) | st.uuids().map(str) | st.uuids().map(lambda tenant: tenant.hex))

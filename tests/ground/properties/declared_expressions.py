@@ -11,7 +11,7 @@ from sqlalchemy.dialects import postgresql as pg
 from sqlalchemy.schema import CreateView
 from sqlalchemy.types import TypeEngine
 
-from schema.migration.diff.rls.operations import escaped
+from schema.migration.diff.rls.operations import escape
 from tests.ground.integration.autogenerate.changes import INVOKER
 
 Kind = Callable[[], TypeEngine[Any]]
@@ -204,23 +204,23 @@ class Declared:
         """Declare them."""
         columns = [Column(name, kind()) for name, (kind, *_) in COLUMNS.items()]
         parts: list[Any] = [
-            CheckConstraint(escaped(expression), name=f"k{n}") for n, expression in enumerate(self.checks)
+            CheckConstraint(escape(expression), name=f"k{n}") for n, expression in enumerate(self.checks)
         ]
         parts += [
-            Index(f"p{n}", "id", postgresql_where=text(escaped(expression)))
+            Index(f"p{n}", "id", postgresql_where=text(escape(expression)))
             for n, expression in enumerate(self.predicates)
         ]
-        parts += [Index(f"x{n}", text(escaped(f"({expression})"))) for n, expression in enumerate(self.indexed)]
+        parts += [Index(f"x{n}", text(escape(f"({expression})"))) for n, expression in enumerate(self.indexed)]
         for number, expression in self.generated:
-            columns.append(Column(f"g{number}", GENERATED[number][0](), Computed(escaped(expression), persisted=True)))
+            columns.append(Column(f"g{number}", GENERATED[number][0](), Computed(escape(expression), persisted=True)))
         for number, expression in self.defaults:
-            columns.append(Column(f"d{number}", DEFAULTS[number][0](), server_default=text(escaped(expression))))
+            columns.append(Column(f"d{number}", DEFAULTS[number][0](), server_default=text(escape(expression))))
         columns += [
             Column(f"s{n}", generic.Text, server_default=expression) for n, expression in enumerate(self.values)
         ]
         made = Table("t", metadata, Column("id", generic.Integer, primary_key=True), *columns, *parts)
         for n, expression in enumerate(self.shown):
-            CreateView(select(made.c.id).where(text(escaped(expression))), f"v{n}", metadata=metadata, **INVOKER)
+            CreateView(select(made.c.id).where(text(escape(expression))), f"v{n}", metadata=metadata, **INVOKER)
         return made
 
 

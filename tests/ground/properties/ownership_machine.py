@@ -104,7 +104,7 @@ class OwnershipMachine(RuleBasedStateMachine):
             backend.down(volumes=volumes)
             if volumes:
                 self.known = ""
-                assert {command for command in backend.left() if " volume " in command} == {
+                assert {command for command in backend.removal_commands() if " volume " in command} == {
                     f"docker volume rm {name}" for name in self._own_volumes()
                 }
         self.user.require_all_kept()

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from psycopg.sql import SQL, Identifier, Literal
 
 from schema.client.connection import BoundedConnection
-from schema.tenancy.policies import Part, Policy, Trigger, create_all, isolation, quoted, restrictive_policy, trigger
+from schema.tenancy.policies import Part, Policy, Trigger, create_all, isolation, quote, restrictive_policy, trigger
 
 # Names that need quoting, and one that is a word of SQL.
 NAMES = ["invoices", "Line Items", 'a "quoted" name', "größe", "select"]
@@ -83,17 +83,17 @@ def create(connection: BoundedConnection, tables: tuple[Table, ...]) -> None:
             "PRIMARY KEY (tenant_id, id)"
         )
         if table.kind == "inherited":
-            _run(connection, f"CREATE TABLE {quoted(table.name + ' base')} (tenant_id uuid NOT NULL, value text)")
-        _run(connection, f"CREATE TABLE {quoted(table.name)} ({columns}) {_storage(table)}")
+            _run(connection, f"CREATE TABLE {quote(table.name + ' base')} (tenant_id uuid NOT NULL, value text)")
+        _run(connection, f"CREATE TABLE {quote(table.name)} ({columns}) {_storage(table)}")
         for number, bounds in enumerate(_bounds(table)):
-            part = quoted(f"{table.name} {number}")
-            _run(connection, f"CREATE TABLE {part} PARTITION OF {quoted(table.name)} {bounds}")
+            part = quote(f"{table.name} {number}")
+            _run(connection, f"CREATE TABLE {part} PARTITION OF {quote(table.name)} {bounds}")
     for table in tables:
         deferred = "DEFERRABLE INITIALLY DEFERRED" if table.deferrable and "RESTRICT" not in table.action else ""
         _run(
             connection,
-            f"ALTER TABLE {quoted(table.name)} ADD FOREIGN KEY (tenant_id, parent)"
-            f" REFERENCES {quoted(tables[table.parent].name)} {table.action} {deferred}",
+            f"ALTER TABLE {quote(table.name)} ADD FOREIGN KEY (tenant_id, parent)"
+            f" REFERENCES {quote(tables[table.parent].name)} {table.action} {deferred}",
         )
     for table in tables:
         _protect(connection, table)
@@ -103,7 +103,7 @@ def _storage(table: Table) -> str:
     return {
         "range": "PARTITION BY RANGE (id)",
         "hash": "PARTITION BY HASH (tenant_id)",
-        "inherited": f"INHERITS ({quoted(table.name + ' base')})",
+        "inherited": f"INHERITS ({quote(table.name + ' base')})",
     }.get(table.kind, "")
 
 
@@ -149,7 +149,7 @@ def fill(connection: BoundedConnection, tables: tuple[Table, ...], tenant: UUID)
 def drop(connection: BoundedConnection, tables: tuple[Table, ...]) -> None:
     """Remove the tables again."""
     for table in tables:
-        _run(connection, f"DROP TABLE IF EXISTS {quoted(table.name)}, {quoted(table.name + ' base')} CASCADE")
+        _run(connection, f"DROP TABLE IF EXISTS {quote(table.name)}, {quote(table.name + ' base')} CASCADE")
 
 
 def _run(connection: BoundedConnection, statement: str) -> None:

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 from sqlalchemy.exc import DBAPIError
 
-from schema.migration.apply.data_loss import lost
+from schema.migration.apply.data_loss import find_loss
 from schema.migration.apply.destructive_sql import losses
 from schema.migration.apply.guard import driver_of
 from schema.migration.diff.widening import holds_every_value
@@ -123,7 +123,7 @@ def test_what_is_not_called_a_loss_comes_back(extent: settings, cases: Cases) ->
         before = rows(cases, former)
         statement = f"ALTER TABLE t ALTER v TYPE {wanted}{f' USING {using}' if using else ''}"
         (loss,) = losses(statement)
-        said = lost(driver_of(cases.connection), loss)
+        said = find_loss(driver_of(cases.connection), loss)
         cases.connection.rollback()
         note(f"{before} to {wanted}: {said}")
         if not done(cases, statement):

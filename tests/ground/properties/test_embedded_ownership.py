@@ -21,7 +21,7 @@ from infra.backends.embedded import backend as backend_module
 from infra.backends.embedded import postgres, process
 from infra.backends.embedded.backend import EmbeddedBackend
 from infra.backends.embedded.binaries import PostgresBinaries, Programs
-from infra.backends.embedded.folder import made_by_up
+from infra.backends.embedded.folder import is_made_by_up
 from infra.config.errors import StackError
 from infra.config.identity import Service
 from tests.ground.unit.test_spec import declared
@@ -92,7 +92,7 @@ class OnFolders(RuleBasedStateMachine):
             for service, needed in (Service.POSTGRES, {CONTROL_FILE}), (Service.REDIS, {APPEND_ONLY[0]}):
                 data = self._data(service)
                 mine = {str(path.relative_to(data)) for path in self.theirs if path.is_relative_to(data)}
-                assert made_by_up(data) or mine & needed or not mine
+                assert is_made_by_up(data) or mine & needed or not mine
         self._require_all_kept()
 
     @rule(where=st.sampled_from(["started", "copied"]), killed=st.booleans())
@@ -109,12 +109,12 @@ class OnFolders(RuleBasedStateMachine):
         """Take the stack down; what `up` made is given up with its volumes, and what is left is told."""
         backend = EmbeddedBackend(declared().project)
         if volumes:
-            for service in filter(lambda each: made_by_up(self._data(each)), Service):
+            for service in filter(lambda each: is_made_by_up(self._data(each)), Service):
                 self._forget(self._data(service))
         backend.down(volumes=volumes)
         if volumes:
             left = {path.relative_to(self.root / "project").parts[0] for path in self.theirs}
-            assert {Path(command.split()[-1]).name for command in backend.left()} == left
+            assert {Path(command.split()[-1]).name for command in backend.removal_commands()} == left
         self._require_all_kept()
 
     @rule(service=services, content=contents, beside=st.booleans())
@@ -142,7 +142,7 @@ class OnFolders(RuleBasedStateMachine):
     def _give_up_unfinished(self) -> None:
         """Let go of what a user put over an attempt of `up`'s, where it is no cluster: it goes with that attempt."""
         data = self._data(Service.POSTGRES)
-        if made_by_up(data) and data / CONTROL_FILE not in self.theirs:
+        if is_made_by_up(data) and data / CONTROL_FILE not in self.theirs:
             self._forget(data)
 
     def _require_all_kept(self) -> None:

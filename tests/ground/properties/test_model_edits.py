@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, Phase, given, note, settings
 
-from schema.tenancy.policies import quoted
+from schema.tenancy.policies import quote
 from tests.ground.integration.autogenerate.changes import ANYBODY
 from tests.ground.properties.edited_models import Model, TableOf, comes, renames
 from tests.ground.properties.model_edits import histories
@@ -30,21 +30,21 @@ def fill(cases: Cases, model: Model) -> None:
     """Give every filled table two rows, in which every column is 1 or 2."""
     filled = [model.tables[key] for key in sorted(model.tables) if model.tables[key].filled]
     rows = [_insert(table, number) for table in filled for number in (1, 2)]
-    names = ", ".join(quoted(table.name) for table in model.tables.values())
+    names = ", ".join(quote(table.name) for table in model.tables.values())
     cases.execute(*([f"TRUNCATE {names} CASCADE"] if names else []), AS_ANYBODY, *rows)
 
 
 def _insert(table: TableOf, number: int) -> str:
-    names = ["tenant_id", "id", *(quoted(column.name) for column in table.columns.values() if column.generated is None)]
+    names = ["tenant_id", "id", *(quote(column.name) for column in table.columns.values() if column.generated is None)]
     values = [f"'{ANYBODY}'", *([f"'{number}'"] * (len(names) - 1))]
-    return f"INSERT INTO {quoted(table.name)} ({', '.join(names)}) VALUES ({', '.join(values)})"
+    return f"INSERT INTO {quote(table.name)} ({', '.join(names)}) VALUES ({', '.join(values)})"
 
 
 def rows(cases: Cases, model: Model, other: Model) -> dict[int, list[Any]]:
     """Return what is in the tables of both models, in the columns that are the same in both."""
     return {
         key: cases.ask(
-            f"{AS_ANYBODY}; SELECT {', '.join(_kept(model, other, key))} FROM {quoted(table.name)} ORDER BY 1"
+            f"{AS_ANYBODY}; SELECT {', '.join(_kept(model, other, key))} FROM {quote(table.name)} ORDER BY 1"
         )
         for key, table in model.tables.items()
         if key in other.tables
@@ -56,7 +56,7 @@ def _kept(model: Model, other: Model, key: int) -> Iterator[str]:
     yield "id"
     for number, column in here.items():
         if number in there and not comes(there, here, number) and not comes(here, there, number):
-            yield f"{quoted(column.name)}::text"
+            yield f"{quote(column.name)}::text"
 
 
 def walk(cases: Cases, history: list[Model]) -> None:

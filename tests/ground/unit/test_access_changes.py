@@ -7,7 +7,7 @@ import pytest
 
 from schema.isolation.access.changes import Effect, changes
 from schema.isolation.access.matrix import Access, AppliedPolicy, Matrix
-from schema.isolation.access.written import described, lines_of, load, table
+from schema.isolation.access.written import describe, lines_of, load, table
 
 PERMIT = AppliedPolicy("tenant_permit", permissive=True, using="mine", check="")
 RESTRICT = AppliedPolicy("tenant_restrict", permissive=False, using="mine", check="")
@@ -83,7 +83,7 @@ def test_commands_that_change_alike_are_one_line() -> None:
 def test_a_matrix_comes_back_from_its_json() -> None:
     """What is written is read as it was."""
     matrix = Matrix("app", (READ, replace(VIEW, columns=("a",))))
-    assert load(dumps(described(matrix))) == matrix
+    assert load(dumps(describe(matrix))) == matrix
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"access": [{}]}', '{"access": 1}', "nonsense", '{"access": [1]}'])
@@ -98,7 +98,7 @@ def test_what_is_no_matrix_is_refused(text: str) -> None:
 )
 def test_a_broken_entry_is_refused(broken: dict[str, object]) -> None:
     """A field of another type is refused as one that is not there."""
-    entry = loads(dumps(described(Matrix("app", (READ,)))))["access"][0]
+    entry = loads(dumps(describe(Matrix("app", (READ,)))))["access"][0]
     with pytest.raises(ValueError, match=r"\w+"):
         load(dumps({"access": [entry | broken]}))
 

@@ -14,8 +14,8 @@ import pytest
 
 from infra.backends.data_directory import Data
 from infra.backends.docker.log import split_lines
-from infra.backends.docker.publisher import described
-from infra.backends.drift import differences, said
+from infra.backends.docker.publisher import describe_holder
+from infra.backends.drift import describe_changes, differences
 from infra.commands.clients import As, _external
 from infra.commands.doctor.engine import _missing
 from infra.commands.doctor.env_file import KEYS, examine_env_file, judged_mode, misspelt
@@ -171,7 +171,7 @@ def test_a_refusal_counts_once_it_was_proven_otherwise() -> None:
 )
 def test_a_container_is_named_by_whose_it_is(labels: dict[str, str], project: str, stop: str) -> None:
     """Who holds a port is named by the labels of the container, with the command that stops it."""
-    holder = described({"Names": ["/web"], "Labels": labels})
+    holder = describe_holder({"Names": ["/web"], "Labels": labels})
     assert project in holder.name
     assert holder.stop == stop
 
@@ -187,7 +187,7 @@ def test_differences_name_both_values() -> None:
     """Of a parameter that changed both values are named; what is no parameter is only said to differ."""
     assert differences(["postgres", "-c", "a=1", "b=2"], ["postgres", "-c", "a=3", "b=2"]) == ["a 1 → 3"]
     assert differences(["sh", "x"], ["sh", "y"]) == ["command"]
-    assert "not shown" in said([])
+    assert "not shown" in describe_changes([])
 
 
 def test_a_log_is_cut_into_lines_wherever_it_was_cut() -> None:

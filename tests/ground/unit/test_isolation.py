@@ -14,7 +14,7 @@ from schema.isolation.finding import Finding
 from schema.isolation.probe import RULES as PROBE_RULES
 from schema.isolation.probe.attacks import Attack, Outcome, breach
 from schema.isolation.probe.shapes import Check, Column
-from schema.isolation.probe.values import candidates, made_up
+from schema.isolation.probe.values import candidates, make_up
 from schema.isolation.rules import RULES
 
 FINDING = Finding("row-security-off", "users", "it is off", "ALTER TABLE users ENABLE ROW LEVEL SECURITY")
@@ -175,17 +175,17 @@ def test_what_counts_as_held(tried: Attack, outcome: Outcome, held: bool) -> Non
 )
 def test_values_differ(kind: str) -> None:
     """Of a type that has room no two made-up values are equal."""
-    assert len({made_up(column(kind)) for _ in range(50)}) == 50
+    assert len({make_up(column(kind)) for _ in range(50)}) == 50
 
 
 def test_values_fit() -> None:
     """A short text, a narrow number and a bit string are as long as their column; a uuid is one."""
-    assert len(made_up(column("varchar", 4 + 3)) or "") == 3
-    assert int(made_up(column("numeric", ((2 << 16) | 1) + 4)) or "99") < 10
-    assert len(made_up(column("bit", 4)) or "") == 4
-    assert str(UUID(made_up(column("uuid")))) != str(UUID(int=0))
-    assert made_up(column("enum", labels=("good", "bad"))) == "good"
-    assert made_up(column("geometry")) is None
+    assert len(make_up(column("varchar", 4 + 3)) or "") == 3
+    assert int(make_up(column("numeric", ((2 << 16) | 1) + 4)) or "99") < 10
+    assert len(make_up(column("bit", 4)) or "") == 4
+    assert str(UUID(make_up(column("uuid")))) != str(UUID(int=0))
+    assert make_up(column("enum", labels=("good", "bad"))) == "good"
+    assert make_up(column("geometry")) is None
 
 
 def test_candidates_come_of_the_check() -> None:

@@ -11,7 +11,7 @@ from schema.tenancy.policies import (
     Trigger,
     create_all,
     isolation,
-    quoted,
+    quote,
     restrictive_policy,
     tenant_predicate,
     trigger,
@@ -78,7 +78,7 @@ def test_only_the_application_role_is_granted_anything() -> None:
 @pytest.mark.parametrize("table", ["order", 'a"b', "Straße"])
 def test_a_part_is_made_and_removed(part: Policy, create: list[str], drop: list[str], table: str) -> None:
     """Each kind of part has its statements both ways, whatever the table's name is."""
-    name = quoted(table)
+    name = quote(table)
     assert list(part.create(table)) == [statement.replace("{t}", name) for statement in create]
     assert list(part.drop(table)) == [statement.replace("{t}", name) for statement in drop]
 

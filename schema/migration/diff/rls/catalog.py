@@ -9,7 +9,7 @@ from sqlalchemy.exc import DBAPIError
 
 from infra.config.settings import FUNCTION_SCHEMA
 from schema.tenancy.functions import Function
-from schema.tenancy.policies import ENABLED, FORCED, TABLE, Grant, Part, Policy, Trigger, create_all, isolation, quoted
+from schema.tenancy.policies import ENABLED, FORCED, TABLE, Grant, Part, Policy, Trigger, create_all, isolation, quote
 
 # One question for each kind, whatever the number of tables. Names are written as the search path allows.
 _FLAGS = """
@@ -121,7 +121,7 @@ def read_undeclared(connection: Connection, functions: Iterable[Function]) -> li
 
 def _callers(kind: str, signature: str, roles: Sequence[str]) -> Iterator[str]:
     yield f"REVOKE EXECUTE ON {kind} {signature} FROM PUBLIC"
-    yield from (f"GRANT EXECUTE ON {kind} {signature} TO {quoted(role) if role else 'PUBLIC'}" for role in roles)
+    yield from (f"GRANT EXECUTE ON {kind} {signature} TO {quote(role) if role else 'PUBLIC'}" for role in roles)
 
 
 def as_written(
@@ -141,7 +141,7 @@ def as_written(
     script = [
         *(function.create for function in functions),
         *dict.fromkeys(making),  # two tables may share a type
-        f"CREATE TABLE {quoted(_EVERY)} (tenant_id uuid NOT NULL, updated_at timestamptz)",
+        f"CREATE TABLE {quote(_EVERY)} (tenant_id uuid NOT NULL, updated_at timestamptz)",
         *create_all(isolation(), _EVERY),
         *(statement for table, parts in tables.items() for statement in create_all(parts, table)),
     ]

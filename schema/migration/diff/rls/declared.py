@@ -8,7 +8,7 @@ from sqlalchemy.dialects.postgresql import CreateDomainType, CreateEnumType
 
 from schema.tenancy.mixin import is_tenant_table, own_parts, rights_of
 from schema.tenancy.named_types import named_types
-from schema.tenancy.policies import Grant, Part, Policy, quoted
+from schema.tenancy.policies import Grant, Part, Policy, quote
 
 
 def declared_parts(tables: Iterable[Table]) -> dict[str, tuple[Part, ...]]:
@@ -44,10 +44,10 @@ def _expressions(parts: Iterable[Part]) -> Iterator[str]:
 
 
 def _definition(table: Table, dialect: Dialect) -> tuple[str, ...]:
-    columns = [f"{quoted(column.name)} {column.type.compile(dialect)}" for column in table.columns]
+    columns = [f"{quote(column.name)} {column.type.compile(dialect)}" for column in table.columns]
     # A partitioned table has no storage of its own, and is made in a quarter of the time.
     partitioned = " PARTITION BY LIST (tenant_id)" if is_tenant_table(table) else ""
-    return (*_types(table, dialect), f"CREATE TABLE {quoted(table.name)} ({', '.join(columns)}){partitioned}")
+    return (*_types(table, dialect), f"CREATE TABLE {quote(table.name)} ({', '.join(columns)}){partitioned}")
 
 
 def _types(table: Table, dialect: Dialect) -> Iterator[str]:

@@ -154,7 +154,7 @@ def _execute(statement: str) -> str:
 
 
 def _literals(statement: str) -> Iterator[str]:
-    for line in escaped(statement).splitlines(keepends=True):
+    for line in escape(statement).splitlines(keepends=True):
         yield f"{plain_literal(line)}\n"
 
 
@@ -170,6 +170,6 @@ def plain_literal(line: str) -> str:
     return repr(line)
 
 
-def escaped(statement: str) -> str:
+def escape(statement: str) -> str:
     """Return SQL written so that SQLAlchemy's text(), through which it goes, leaves every colon alone."""
     return BIND_PARAMS.sub(r"\\:\1", BIND_PARAMS_ESC.sub(r"\\\\\1", statement))

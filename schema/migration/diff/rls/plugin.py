@@ -45,26 +45,26 @@ def compare(context: AutogenContext, upgrade_ops: UpgradeOps) -> PriorityDispatc
     tables = context.sorted_tables
     refuse_unsafe(tables)
     connection = cast(Connection, context.connection)
-    declared, made_of = _declared(connection, tables), definitions(tables, connection.dialect)
+    declared, made_of = _read_declared(connection, tables), definitions(tables, connection.dialect)
     functions, written = as_written(connection, FUNCTIONS, declared, made_of)
     written = with_rights(written, tables)
     actual = read_tables(connection)
     made, gone = _names(upgrade_ops.ops, CreateTableOp), _names(upgrade_ops.ops, DropTableOp)
     found = [
         *(
-            _spelled(change)
-            for change in _meant(connection, made_of, written, actual)
+            _spell(change)
+            for change in _without_equivalent(connection, made_of, written, actual)
             if change.table not in made | gone
         ),
         *(Difference(table, None, part) for table in sorted(made & {*declared}) for part in declared[table]),
-        *(_spelled(Difference(table, part, None)) for table in sorted(gone) for part in _own(actual[table])),
+        *(_spell(Difference(table, part, None)) for table in sorted(gone) for part in _own(actual[table])),
     ]
     forced = {*declared, *(table for table, parts in actual.items() if FORCED in parts)}
     upgrade_ops.ops[:] = [
-        *_changed_functions(read_functions(connection, FUNCTIONS), functions),
-        *_removed(found),
+        *_change_functions(read_functions(connection, FUNCTIONS), functions),
+        *_remove(found),
         *_in_place(upgrade_ops.ops, context.table_key_to_table, actual, forced),
-        *_added(found),
+        *_add(found),
         *(
             LiteralSql((function.drop,), (function.create, *function.rights))
             for function in read_undeclared(connection, FUNCTIONS)
@@ -75,18 +75,18 @@ def compare(context: AutogenContext, upgrade_ops: UpgradeOps) -> PriorityDispatc
 
 def isolation_differences(connection: Connection, tables: Sequence[Table]) -> tuple[Difference, ...]:
     """Return how a database's isolation differs from what the models declare; nothing of it is changed or locked."""
-    declared, made_of = _declared(connection, tables), definitions(tables, connection.dialect)
+    declared, made_of = _read_declared(connection, tables), definitions(tables, connection.dialect)
     _, written = as_written(connection, FUNCTIONS, declared, made_of)
-    return _meant(connection, made_of, with_rights(written, tables), read_tables(connection))
+    return _without_equivalent(connection, made_of, with_rights(written, tables), read_tables(connection))
 
 
-def _declared(connection: Connection, tables: Iterable[Table]) -> dict[str, tuple[Part, ...]]:
+def _read_declared(connection: Connection, tables: Iterable[Table]) -> dict[str, tuple[Part, ...]]:
     """Return what each tenant table declares of its own; a model may stand for a partition, which is its parent's."""
     partitions = read_partitions(connection)
     return declared_parts(table for table in tables if table.name not in partitions)
 
 
-def _meant(
+def _without_equivalent(
     connection: Connection, made_of: Mapping[str, Sequence[str]], written: State, actual: State
 ) -> tuple[Difference, ...]:
     """Return the differences but for policies that differ in words alone."""
@@ -100,7 +100,7 @@ def _meant(
     return tuple(change for change in found if (change.table, getattr(change.wanted, "name", "")) not in same)
 
 
-def _spelled(difference: Difference) -> Difference:
+def _spell(difference: Difference) -> Difference:
     """Return a difference with policies that can be made of their texts again."""
     return replace(difference, former=_reproducible(difference.former), wanted=_reproducible(difference.wanted))
 
@@ -121,7 +121,7 @@ def _names(operations: Iterable[MigrateOperation], kind: type[CreateTableOp] | t
     return {operation.table_name for operation in operations if isinstance(operation, kind)}
 
 
-def _changed_functions(actual: dict[str, str | None], written: dict[str, str | None]) -> Iterator[LiteralSql]:
+def _change_functions(actual: dict[str, str | None], written: dict[str, str | None]) -> Iterator[LiteralSql]:
     for function in FUNCTIONS:
         before = actual[function.signature]
         if before is None:
@@ -130,14 +130,14 @@ def _changed_functions(actual: dict[str, str | None], written: dict[str, str | N
             yield LiteralSql((function.create,), (before.rstrip(),))
 
 
-def _removed(found: Sequence[Difference]) -> Iterator[LiteralSql]:
+def _remove(found: Sequence[Difference]) -> Iterator[LiteralSql]:
     # The application loses its rights before the policies go.
     for change in sorted(found, key=lambda change: -change.rank):
         if change.former:
             yield LiteralSql(change.former.drop(change.table), change.former.create(change.table))
 
 
-def _added(found: Sequence[Difference]) -> Iterator[LiteralSql]:
+def _add(found: Sequence[Difference]) -> Iterator[LiteralSql]:
     for change in sorted(found, key=lambda change: change.rank):
         if change.wanted:
             yield LiteralSql(change.wanted.create(change.table), change.wanted.drop(change.table))
@@ -151,7 +151,7 @@ def _in_place(
     Tables that reference each other get their foreign keys when all of them are there.
     """
     every = list(operations)
-    later = _made_later([op for op in every if isinstance(op, CreateTableOp)], tables)
+    later = _keys_to_make_later([op for op in every if isinstance(op, CreateTableOp)], tables)
     for operation in every:
         if isinstance(operation, DropTableOp):
             # Dropping a table drops what isolates it; the downgrade makes both again.
@@ -171,7 +171,7 @@ def _in_place(
         yield ModifyTableOps(key.table.name, [_with_force_lifted(create, forced)])
 
 
-def _made_later(operations: Sequence[CreateTableOp], tables: dict[str, Table]) -> list[ForeignKeyConstraint]:
+def _keys_to_make_later(operations: Sequence[CreateTableOp], tables: dict[str, Table]) -> list[ForeignKeyConstraint]:
     """Return the foreign keys that lead to a table which is made behind their own, or that are to be altered in."""
     behind = dict.fromkeys(tables[op.table_name] for op in operations)
     later: list[ForeignKeyConstraint] = []

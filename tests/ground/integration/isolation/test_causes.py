@@ -38,7 +38,7 @@ def test_a_role_that_is_past_the_policies_is_one_finding(
         admin.execute(mend.encode())
     (cause,) = [cause for cause in report.causes if cause.finding.rule == rule]
     assert not any(each.finding.rule.startswith("probe-") for each in report.causes)
-    told = json.described(report)["findings"]
+    told = json.describe(report)["findings"]
     assert sum(1 + len(finding["explains"]) for finding in told) == len(report.findings)
     if what == "BYPASSRLS":
         assert " attacks on tenant_features, tenants, users. Fix: " in text.render(report)
