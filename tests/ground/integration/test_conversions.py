@@ -294,7 +294,7 @@ def test_no_row_comes_between_the_look_and_the_change(scratch: Scratch, monkeypa
         held.append(scratch.connection.execute(locks).fetchone())
         return said
 
-    monkeypatch.setattr(guard, "lost", looked)
+    monkeypatch.setattr(guard, "find_loss", looked)
     scratch.upgrade()
     assert held[0] is None
     assert held[1] is not None

@@ -41,7 +41,7 @@ class OwnershipMachine(RuleBasedStateMachine):
         self._patch = pytest.MonkeyPatch()
         self._patch.setattr(apply_module, "ThreadPoolExecutor", InTurn)
         self._patch.setattr(backend_module, "connect", lambda _: self.doomed)
-        self._patch.setattr(template_module, "opened_template", a_template)
+        self._patch.setattr(template_module, "open_template", a_template)
         self._patch.setattr(volume_module, "complete", self._complete)
         if found is not None:
             for service in Service:
