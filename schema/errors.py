@@ -12,8 +12,8 @@
     ├── TenantContextError      1   a transaction has no tenant, or would have another than its session's
     └── TenantError             1   a tenant cannot be made, found or deleted
 
-Each message says what, where and what next: in one paragraph, or with a line for each of several things (`list_message`). No
-message holds a secret.
+Each message says what, where and what next: in one paragraph, or with a line for each of several things
+(`list_message`). No message holds a secret.
 """
 
 from collections.abc import Sequence
@@ -88,7 +88,7 @@ class IsolationError(SchemaError):
 
 
 class RoleBypassesIsolation(SchemaError):
-    """The role that the application connects as is not held by row level security."""
+    """The role that the application connects as is not bound by row level security."""
 
     exit_code = 6
 

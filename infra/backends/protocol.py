@@ -13,7 +13,7 @@ from infra.declaration.spec import StackSpec
 
 Say = Callable[[str], None]
 
-# The step that makes PostgreSQL's data: if that refuses a password, then because nobody has told it one yet.
+# The step that makes PostgreSQL's data: if that refuses a password, then because it has not been given one yet.
 INITIALISE = "initialise data"
 
 
@@ -108,7 +108,7 @@ class Backend(Protocol):
         """
 
     def confirm(self, spec: StackSpec) -> str:
-        """Mark the data as complete, once the stack was ready, and let go of what was replaced.
+        """Mark the data as complete, once the stack was ready, and remove what was replaced.
 
         Returns what names that data, to be given to the backend the next time: it need not be looked into then.
         """

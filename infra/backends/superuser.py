@@ -26,7 +26,7 @@ def statements_for(user: str, password: Secret) -> list[str]:
 
 
 def retirement(former: str) -> str:
-    """Return the statement after which a former superuser lets nobody in.
+    """Return the statement after which a former superuser cannot log in.
 
     The first one that a cluster had stays a superuser, as PostgreSQL asks (oid 10), and keeps its login for the
     server's own socket, which asks for no password. Each other one becomes an ordinary role.

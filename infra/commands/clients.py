@@ -26,7 +26,7 @@ from infra.stack.lifecycle import make_backend, status
 
 
 class As(StrEnum):
-    """As whom a person connects to PostgreSQL."""
+    """The role as which a person connects to PostgreSQL."""
 
     OWNER = "owner"
     USER = "user"

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     "rename",
     message="What the migration does, in a few words; becomes its file's name.",
     rename="What is only called otherwise: old:new for a table, table.column:new. May be repeated.",
-    allow_drop="Let tables, columns and values of enum types go that are no longer declared.",
+    allow_drop="Drop tables, columns and values of enum types that are no longer declared.",
     check="Write nothing; exit 5 when there is something to write.",
     merge="Join branches of migrations by one that follows them all.",
     rebase="Put a branch of migrations after the other: a file of it, or all of them, separated by commas.",
@@ -94,7 +94,7 @@ def _join(message: str, rebase: str) -> tuple[Path, ...]:
 
     applied = _applied()
     if applied is None:
-        cli.say("no database could be asked what it has applied: put no migration behind that one has")
+        cli.say("no database could be asked what it has applied: put no migration after one that it has")
     return branches.rebase(CHECKOUT, rebase, applied) if rebase else branches.merge(CHECKOUT, message, applied)
 
 
@@ -239,7 +239,7 @@ def rollback(
 
 
 def _announce_owner(settings: Settings) -> "DatabaseUrl":
-    """Return the owner's URL, and say first of all where the command goes."""
+    """Return the owner's URL, and say first of all which server the command works on."""
     from infra.config.endpoints import database_url
 
     owner = database_url(settings, Role.OWNER)
@@ -281,7 +281,7 @@ def _unchanged(owner: "DatabaseUrl", settings: Settings) -> str | None:
 
 
 def _run_options(settings: Settings, verb: str, confirm_database: str, tell: Callable[[str], None]) -> "RunOptions":
-    """Return how migrations are run from here: told one by one with `tell`, guarded by this checkout's stack."""
+    """Return how migrations are run from here: each reported with `tell`, guarded by this checkout's stack."""
     from infra.config.endpoints import administrator_url
     from schema.migration.apply.guard import Guard
     from schema.migration.apply.session import RunOptions

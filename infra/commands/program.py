@@ -159,7 +159,7 @@ def _today(word: str) -> str:
     option, equals, value = word.partition("=")
     if option not in _FORMER:
         return word
-    print(f"{option} is called {_FORMER[option]} now; its former name goes with the next version", file=sys.stderr)
+    print(f"{option} is called {_FORMER[option]} now; its former name is removed in the next version", file=sys.stderr)
     return f"{_FORMER[option]}{equals}{value}"
 
 

@@ -1,4 +1,4 @@
-"""A stack as people and programs are told of it; without passwords."""
+"""A stack as commands print it, for people and programs; without passwords."""
 
 from collections.abc import Iterable
 from typing import Any

@@ -95,7 +95,7 @@ def psql(_: Context, role: str = "") -> None:
 
     The first one of these that fails ends psql, with exit code 3. On a terminal psql goes on.
 
-    The owner is held by row level security as the application is: tables of tenants show no rows. The role
+    The owner is bound by row level security as the application is: tables of tenants show no rows. The role
     maintenance reads all of them.
     """
     from infra.commands import clients

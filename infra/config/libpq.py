@@ -1,4 +1,4 @@
-"""What libpq is told of a connection: everything, so that neither the shell nor a service file adds to it.
+"""Every parameter that libpq is given for a connection, so that neither the shell nor a service file adds to it.
 
 libpq takes what its caller leaves out from variables (PostgreSQL manual, 34.15), which a shell may have for another
 server. Every connection of the project, and psql, is described here.

@@ -70,7 +70,7 @@ class Moved:
 
 
 def _message(name: str, there: str) -> str:
-    return f"{name} has moved: import from {there}. The former name goes with the next version."
+    return f"{name} has moved: import from {there}. The former name is removed in the next version."
 
 
 def find_moved() -> None:

@@ -12,12 +12,12 @@ from infra.config.settings import BackendChoice
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What the last successful `up` left behind.
+    """What the last successful `up` recorded.
 
     `endpoint` and `engine` are the address and the id of the container engine that holds the stack, empty for plain
     processes. `proven` holds, for each service, which start of which server was proven to serve, and with which
     configuration; a server that is still the same needs no new proof. `data` names the data that was complete then, and
-    `superuser` whom it knew. `stopping` is set while a `down` runs: where that was interrupted, a server that answers
+    `superuser` that it knew. `stopping` is set while a `down` runs: where that was interrupted, a server that answers
     may be about to end.
     """
 

@@ -1,4 +1,4 @@
-"""What a server is told in a password's place."""
+"""What a server receives in place of a password."""
 
 from infra.config.secret import Secret
 

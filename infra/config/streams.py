@@ -10,7 +10,7 @@ from typing import Any, TextIO
 def make_usable() -> None:
     """Let nothing that a command reads or prints end it: what nobody reads is dropped, what has no sign is escaped.
 
-    A closed stream is Python's None. Progress on stderr that nobody reads, as behind `2>&1 | head -0`, is no reason to
+    A closed stream is Python's None. Unread progress on stderr, as with `2>&1 | head -0`, is no reason to
     take back what was begun. A stream that a caller has put in place is left to it.
     """
     sys.stdin = sys.stdin or Path(os.devnull).open(encoding="utf-8")  # noqa: SIM115 - for as long as the process
@@ -24,7 +24,7 @@ def make_usable() -> None:
 
 
 def flush() -> None:
-    """Print what is buffered; where nobody reads it any more, as `head` has enough, it has nowhere to go."""
+    """Print what is buffered; where its reader has ended, as `head` does, drop it."""
     try:
         sys.stdout.flush()
     except BrokenPipeError:

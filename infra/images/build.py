@@ -23,7 +23,7 @@ def build(engine: Engine, *, progress: Callable[[str], None], force: bool = Fals
     Raises:
         EnvironmentFault: this machine lacks a tool, a right or the wheel, or the engine could not build.
     """
-    # The contexts come first: a missing wheel is told before the half minute that a base takes.
+    # The contexts come first: a missing wheel is reported before the half minute that a base image takes.
     contexts = {official: list(_entries(official)) for official in STAND_INS}
     ensure_base(engine, progress=progress, force=force)
     for official, entries in contexts.items():

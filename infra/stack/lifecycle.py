@@ -48,7 +48,7 @@ def up(settings: Settings, project: Project, prepare: Preparation, say: Say, *, 
     Raises:
         ConfigError: the settings do not make a stack.
         EnvironmentFault: engine, image, program or port is not to be had.
-        StackError: the servers did not come to serve, or their data cannot be used.
+        StackError: the servers did not become ready, or their data cannot be used.
     """
     declared = build_stack(settings, project, durable=durable)
     with disk_explained(), project_lock(project, say), ExitStack() as undo:
@@ -82,7 +82,7 @@ def _await_restored_servers(
     project: Project, choice: BackendChoice, before: Mapping[Service, Server], settings: Settings
 ) -> None:
     """Wait until the restored servers answer: the last step of a rollback of `up`."""
-    # Whatever goes wrong here, as an engine that is gone by now: what the user is told is why the attempt failed.
+    # Whatever goes wrong here, as an engine that is gone by now: the user is shown why the attempt failed.
     with suppress(Exception):
         backend = make_backend(choice, project)
         again = {s: server for s, server in backend.servers().items() if s in before and server != before[s]}
@@ -134,7 +134,7 @@ def down(project: Project, say: Say, *, volumes: bool = False, services: Collect
 
 
 def _note_down(record: Record, project: Project, say: Say) -> None:
-    """Write down how far a `down` is; a full disk keeps nobody from stopping servers, of which it may be full."""
+    """Write down how far a `down` is; a full disk must not prevent servers from being stopped."""
     try:
         with disk_explained():
             record.save(project)
@@ -294,7 +294,7 @@ def _existing(project: Project) -> Iterable[Backend]:
     """Yield the backends that may hold a project that has no record; no engine where none is to be used."""
     if state_directory(project).exists():
         yield make_backend(BackendChoice.EMBEDDED, project)
-    with suppress(ConfigError):  # what is wrong with .env keeps nobody from stopping a stack
+    with suppress(ConfigError):  # a faulty .env must not prevent a stack from being stopped
         if Settings.load().stack_backend is BackendChoice.EMBEDDED:
             return
     try:

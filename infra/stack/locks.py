@@ -16,7 +16,8 @@ from infra.config.record import unusable
 def project_lock(project: Project, say: Callable[[str], None]) -> Iterator[None]:
     """Hold the project's lock; every command that changes the stack does.
 
-    A kernel lock (flock(2)), so that it is free as soon as its holder is dead, however it died. Says whom it waits for.
+    A kernel lock (flock(2)), so that it is free as soon as its holder is dead, however it ended. Names the command that
+    it waits for.
     """
     with _locked(state_directory(project) / "lock", say) as stream:
         with suppress(OSError):  # on a full disk the lock is held all the same, and its holder has no name

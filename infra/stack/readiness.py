@@ -103,7 +103,7 @@ def await_return(backend: Backend, servers: Mapping[Service, Server], settings: 
 class Readiness(NamedTuple):
     """One proof of a stack that was just brought up.
 
-    `former_superuser` is whom the data knew last, or empty; `fresh` data knows nobody's password.
+    `former_superuser` is the one that the data knew last, or empty; `fresh` data knows nobody's password.
     """
 
     backend: Backend
@@ -169,7 +169,7 @@ class Readiness(NamedTuple):
             raise reason from None
 
     def _reason(self, service: Service, error: StackError, lines: tuple[str, ...]) -> InfraError:
-        """Return what `doctor` says of the disk or data of a server that did not come to serve, else what is known."""
+        """Return what `doctor` says of the disk or data of a server that did not become ready, else what is known."""
         if any(_FULL in line for line in _of_last_start(lines)):
             return EnvironmentFault(
                 f"The disk that holds the data of {service} is full: {_FULL}. Make room there (`invoke doctor` says "

@@ -130,7 +130,7 @@ def _read_declared_functions(connection: psycopg.Connection[Any]) -> Iterator[De
     from schema.migration.models import load_models  # SQLAlchemy, which each command would pay for
     from schema.tenancy.functions import FUNCTIONS
 
-    with suppress(SchemaError):  # what is wrong with a model is told by the stage that compares them
+    with suppress(SchemaError):  # a faulty model is reported by the stage that compares them
         load_models()
 
     declared = [function for function in FUNCTIONS if function.kind in {"FUNCTION", "PROCEDURE"}]

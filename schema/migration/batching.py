@@ -16,14 +16,14 @@ from psycopg.abc import RV, PQGen
 from schema.client.connection import BoundedConnection
 
 _MOST = 200
-"""Statements in one message: a failure is told, and a signal heeded, soon enough."""
+"""Statements in one message: a failure is reported, and a signal handled, soon enough."""
 _DEFINITION = re.compile(r"\s*(?:CREATE|ALTER|DROP|COMMENT|GRANT|REVOKE)\b", re.IGNORECASE)
 
 
 class BatchingConnection(BoundedConnection):
     """A connection that defers definitions within `with connection.together():`, and is like any other outside of it.
 
-    Whatever else it is asked, a commit among that, it sends them first, so what comes behind them sees them done. Where
+    Whatever else it is asked, a commit among that, it sends them first, so a later statement sees their effect. Where
     one fails, what was asked fails. In autocommit nothing is deferred.
     """
 

@@ -91,7 +91,7 @@ class Migrations:
 
     @property
     def in_order(self) -> list[Script]:
-        """Every migration, each behind those that it follows."""
+        """Every migration, each after those that it follows."""
         return list(self.scripts.walk_revisions())[::-1]
 
     def path_of(self, name: str) -> Path:

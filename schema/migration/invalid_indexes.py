@@ -39,7 +39,7 @@ class InvalidIndex:
         """What to do (PostgreSQL manual, REINDEX: Rebuilding Indexes Concurrently)."""
         if _OF_REINDEX.search(self.name):
             return self.statement
-        return f"{self.statement}, or DROP INDEX CONCURRENTLY {self.name} if it was to go"
+        return f"{self.statement}, or DROP INDEX CONCURRENTLY {self.name} if it was to be dropped"
 
     @property
     def statement(self) -> str:

@@ -1,6 +1,6 @@
 """One process migrates a database at a time.
 
-There are two locks. One says whose turn it is; its connection goes with its process. The other is held by the session
+There are two locks. One says whose turn it is; its connection ends with its process. The other is held by the session
 that runs the statements: when a process is killed, its turn is over at once, but its last statement, a COMMIT perhaps,
 may still run in the server. The next one begins when that has come to its end.
 """

@@ -12,5 +12,5 @@ if not TYPE_CHECKING:
 
         if name not in schema.__all__:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        warnings.warn(f"import {name} from schema; this name goes with the next version", DeprecationWarning, 2)
+        warnings.warn(f"import {name} from schema; this name is removed in the next version", DeprecationWarning, 2)
         return getattr(schema, name)

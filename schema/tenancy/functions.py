@@ -13,7 +13,7 @@ from schema.errors import TenancyError
 class Function:
     """A database function: how it is called in the catalogue, and the statement that makes it.
 
-    `rights` are the statements behind it that say who may call it; without them everybody may.
+    `rights` are the statements after it that say who may call it; without them everybody may.
     """
 
     signature: str

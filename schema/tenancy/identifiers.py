@@ -31,7 +31,7 @@ _PREPARER = postgresql.dialect().identifier_preparer  # type: ignore[no-untyped-
 def too_long(table: Table, parts: Iterable[tuple[str, str]] = ()) -> Iterator[str]:
     """Say which names of a table's declaration PostgreSQL would cut, and how long they are.
 
-    `parts` are further names of the table's, each behind its kind, such as ("policy", "own_rows").
+    `parts` are further names of the table's, each after its kind, such as ("policy", "own_rows").
     """
     named = (*_names(table), *parts)
     yield from (_offence(table.fullname, f"the {kind}", name) for kind, name in named if _is_too_long(name))

@@ -26,7 +26,7 @@ def offences(table: Table, is_tenant_table: Callable[[Table], bool]) -> Iterator
     if table.schema is not None:
         yield f"{table.fullname}: a tenant table lies in schema public. Leave `schema` out."
     if table.c[TENANT].nullable:
-        yield f"{table.name}.{TENANT} may be NULL, and such a row belongs to nobody. Leave the column to TenantMixin."
+        yield f"{table.name}.{TENANT} may be NULL, and such a row has no tenant. Leave the column to TenantMixin."
     if not leads_with_tenant(table.primary_key):
         yield f"{table.name}: the primary key does not lead with {TENANT}. Leave that column to TenantMixin."
     yield from _counted(table)

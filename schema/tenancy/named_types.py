@@ -21,7 +21,7 @@ def implementation(kind: TypeEngine[Any]) -> TypeEngine[Any]:
 
 
 def named_types(kind: TypeEngine[Any]) -> Iterator[Enum | DOMAIN]:
-    """Yield the enums and domains that a column's type is made of, each behind those that it is made of."""
+    """Yield the enums and domains that a column's type is made of, each after those that it is made of."""
     plain = implementation(kind)
     if isinstance(plain, ARRAY):
         yield from named_types(plain.item_type)

@@ -225,7 +225,9 @@ def restrictive_policy(name: str, using: str, *, check: str | None = None) -> Po
 def narrowing(name: str, using: str, *, check: str | None = None) -> Policy:
     """Declare a policy as `restrictive_policy` does, whose former name this is."""
     warnings.warn(
-        "narrowing is called restrictive_policy now; its former name goes with the next version", DeprecationWarning, 2
+        "narrowing is called restrictive_policy now; its former name is removed in the next version",
+        DeprecationWarning,
+        2,
     )
     return restrictive_policy(name, using, check=check)
 

@@ -274,7 +274,7 @@ class DockerBackend:
                 raise ended(f"The container {container.name}", service, state["ExitCode"])
 
     def confirm(self, spec: StackSpec) -> str:
-        """Mark the data as complete and let go of what was replaced."""
+        """Mark the data as complete and remove what was replaced."""
         from infra.backends.docker.apply import drop_set_aside
 
         declared = _postgres(spec)

@@ -133,7 +133,7 @@ def _containers(client: Client, project_id: str) -> Iterator[dict[str, Any]]:
 
 
 def _inspected(client: Client, containers: Iterable[str]) -> Iterator[dict[str, Any]]:
-    """Yield what the engine says of containers; one that goes meanwhile is gone."""
+    """Yield what the engine says of containers; one that is removed meanwhile is left out."""
     from docker.errors import NotFound
 
     for container in containers:

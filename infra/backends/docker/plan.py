@@ -58,7 +58,7 @@ def plan_up(spec: StackSpec, observed: Observed) -> tuple[Operation, ...]:
 def plan_down(
     observed: Observed, *, volumes: bool, services: Collection[Service] = tuple(Service)
 ) -> tuple[Operation, ...]:
-    """Return the operations that end these servers; everything that `up` made for them goes only with `volumes`.
+    """Return the operations that end these servers; everything that `up` made for them is removed only with `volumes`.
 
     A container that is kept starts in half the time of a new one.
     """

@@ -1,4 +1,4 @@
-"""Show how a pull goes on: a line for each layer on a terminal, a sum now and then elsewhere."""
+"""Show the progress of a pull: a line for each layer on a terminal, a sum now and then elsewhere."""
 
 import os
 import time
@@ -13,7 +13,7 @@ Event = dict[str, Any]  # the engine's JSON, as its API names it ("Create an ima
 
 
 class Progress(Protocol):
-    """What is told each event of a pull."""
+    """Receives each event of a pull."""
 
     def add(self, event: Event) -> None:
         """Take in an event, and show it where it is time to."""

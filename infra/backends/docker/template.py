@@ -2,7 +2,7 @@
 
 Filling takes a quarter of that start's time. The archive is made once for an image and its settings, by a container of
 the image that nobody can reach and that ends cleanly. Its superuser has a password of its own, kept beside it and good
-for nothing but to be replaced: what was unpacked is told the stack's password before anything else.
+for nothing but to be replaced: what was unpacked is given the stack's password before anything else.
 """
 
 import hashlib

@@ -1,4 +1,4 @@
-"""The folder of one server's data: what is in it, whether `up` made it, and how it goes."""
+"""The folder of one server's data: what is in it, whether `up` made it, and how it is removed."""
 
 import shutil
 from collections.abc import Iterator

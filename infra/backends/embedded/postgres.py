@@ -160,7 +160,7 @@ def _template(spec: PostgresSpec, binaries: PostgresBinaries, templates: Path, a
     draft.mkdir(mode=0o700)
     password_file.touch(mode=0o600)
     try:
-        # initdb asks for a password where passwords are to be asked for; nobody is told this one.
+        # initdb asks for a password where passwords are to be asked for; this one is kept nowhere.
         password_file.write_text(secrets.token_urlsafe(32), encoding="ascii")
         if account is not None:
             os.chown(draft, account.uid, account.gid)

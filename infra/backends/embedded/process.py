@@ -34,7 +34,7 @@ class Account:
 
     @classmethod
     def for_servers(cls) -> "Account | None":
-        """Return whom root's servers run as, since PostgreSQL refuses to run as root; None for an ordinary user."""
+        """Return the user that root's servers run as: PostgreSQL refuses to run as root; None for an ordinary user."""
         if os.geteuid() != 0:
             return None
         for name in ("postgres", "nobody"):

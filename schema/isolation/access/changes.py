@@ -30,7 +30,7 @@ class Change:
 
     @property
     def place(self) -> tuple[str, ...]:
-        """All but the command: what differs alike for several commands is told once."""
+        """All but the command: a difference that several commands share is reported once."""
         access = self.access
         acting = f" (SET ROLE {access.as_role})" if access.as_role else ""
         return self.effect, f"{access.role}{acting}", f"{access.kind} {access.object}", self.difference

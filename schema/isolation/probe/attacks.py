@@ -69,7 +69,7 @@ def breach(attack: Attack, outcome: Outcome) -> str | None:
 def on_all_there_is(table: str, intruder: UUID) -> Iterator[Attack]:
     """Attack a table in which the intruder has no row: whatever it sees or touches is another's.
 
-    What names no column is held by the policies of that command alone (PostgreSQL manual, CREATE POLICY),
+    A statement that names no column is bound by the policies of that command alone (PostgreSQL manual, CREATE POLICY),
     so the UPDATE and the DELETE have no WHERE.
     """
     name = SQL(table)

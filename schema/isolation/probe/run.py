@@ -180,7 +180,7 @@ class _ProbeRun:
                         self._unmade(reason, table)
 
     def _state(self) -> dict[str, list[tuple[Any, ...]]]:
-        """Return all rows of the victim, as the owner sees them who is held by nothing for this moment."""
+        """Return all rows of the victim, as the owner sees them while FORCE is off."""
         with self._unforced():
             return {
                 table: self.seeing.execute(

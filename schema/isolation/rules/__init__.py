@@ -1,4 +1,4 @@
-"""Every rule, in the order in which findings are told. A rule's name with dashes is what the allow-list calls it by.
+"""Every rule, in the order of their findings. A rule's name with dashes is what the allow-list calls it by.
 
 A fix may need what the fix of an earlier finding makes: a policy its function, a key that no other references.
 """

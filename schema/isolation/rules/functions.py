@@ -156,7 +156,7 @@ def untrusted_language(catalogue: Catalogue) -> Iterator[Fault]:
                 statements.append(f"REVOKE EXECUTE ON {function.kind} {function.signature} FROM {holders}")
             yield Fault(
                 function.signature,
-                f"the application may call it, and {function.language} is held by no rights",
+                f"the application may call it, and {function.language} is bound by no rights",
                 AS_SUPERUSER + "; ".join(statements),
             )
 

@@ -29,7 +29,7 @@ _MAINTENANCE = {
 def user_privilege(catalogue: Catalogue) -> Iterator[Fault]:
     """The roles of the application read and write rows, and no more.
 
-    TRUNCATE and REFERENCES are not held by policies, TRIGGER runs its code as others, SELECT on a sequence tells how
+    TRUNCATE and REFERENCES are not bound by policies, TRIGGER runs its code as others, SELECT on a sequence tells how
     much other tenants make, TEMPORARY and CREATE make objects that outlive a checkout (PostgreSQL manual, 5.7, 5.8).
     """
     for grant in _of_application(catalogue):

@@ -50,7 +50,7 @@ def role_missing(catalogue: Catalogue) -> Iterator[Fault]:
 def role_attribute(catalogue: Catalogue) -> Iterator[Fault]:
     """No role has an attribute that lifts policies or gives rights (PostgreSQL manual, 22.2).
 
-    SUPERUSER and BYPASSRLS are held by no policy, CREATEROLE and CREATEDB make what is not, REPLICATION reads it all.
+    SUPERUSER and BYPASSRLS are bound by no policy, CREATEROLE and CREATEDB make what is not, REPLICATION reads it all.
     """
     for role in catalogue.roles:
         for attribute in role.attributes:

@@ -133,7 +133,7 @@ def policy_predicate(catalogue: Catalogue) -> Iterator[Fault]:
 
 
 def policy_command(catalogue: Catalogue) -> Iterator[Fault]:
-    """Both policies are FOR ALL: a command that has no policy silently touches nothing, or is held by nothing."""
+    """Both policies are FOR ALL: a command that has no policy silently touches nothing, or is not limited at all."""
     for policy in _pair(catalogue):
         if policy.command != "*":
             yield Fault(_of(policy), "it holds for one command alone", _again(catalogue, policy))
@@ -164,7 +164,7 @@ def policy_permissive(catalogue: Catalogue) -> Iterator[Fault]:
 
 
 def partition_unprotected(catalogue: Catalogue) -> Iterator[Fault]:
-    """A partition or child that is reached by its own name is held by its own policies alone (manual, 5.10)."""
+    """A partition or child that is reached by its own name is bound by its own policies alone (manual, 5.10)."""
     held = {
         (policy.table, policy.name)
         for policy in catalogue.policies

@@ -32,7 +32,7 @@ _FILE = f"SELECT pg_relation_filenode('{_TRIAL}')".encode()
 
 _Answer = TypeVar("_Answer")
 Count = Callable[[str], int]
-"""Counts the rows of a query that begins behind FROM."""
+"""Counts the rows of a query that begins after FROM."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,7 +40,7 @@ def find_loss(connection: "psycopg.Connection[Any]", loss: Loss, *, hold: bool =
         psycopg.errors.LockNotAvailable: a table is held for longer than the connection's lock_timeout.
     """
     if loss.kind in {Kind.OTHER, Kind.CONVERT}:
-        return f"{loss}, and what that takes along cannot be told"
+        return f"{loss}, and what that takes along cannot be determined"
     found = connection.execute(_TABLE, [loss.table]).fetchone()
     if found and hold and loss.kind is not Kind.DELETE and not connection.autocommit:
         connection.execute(f"LOCK TABLE {quote(found[1])}.{quote(found[2])}".encode())

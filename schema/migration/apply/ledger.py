@@ -1,8 +1,8 @@
 """The ledger: which migration was applied when, by whom, how long it took, and the very text of its file.
 
-Alembic's own table holds the revision that a database is at and decides what is pending; the ledger only tells of it.
-A row comes and goes in the transaction of the migration it tells of. psycopg only: whoever runs migrations writes it,
-and no migration makes it.
+Alembic's own table holds the revision that a database is at and decides what is pending; the ledger only tells of it. A
+row is added or removed in the transaction of the migration that it records. psycopg only: whoever runs migrations
+writes it, and no migration makes it.
 """
 
 import hashlib

@@ -1,6 +1,7 @@
 """Look after a run of migrations from a second connection: what takes long, and who holds it up.
 
-Once a lock timeout has struck, the server no longer knows whom it was waited for, so that is asked while it waits.
+Once a lock timeout has struck, the server no longer knows which session was waited for, so that is asked while it
+waits.
 """
 
 from collections.abc import Callable, Iterator
@@ -81,7 +82,7 @@ def watched(urls: tuple[DatabaseUrl, ...], settings: Settings, pid: int, say: Sa
     """LockMonitor server process `pid` for a block.
 
     The first of `urls` that lets one in is looked from: whose role may see what others do is best.
-    `say` is called for a step that takes over a second, and names whom it waits for.
+    `say` is called for a step that takes over a second, and names the session that it waits for.
     """
     watch = LockMonitor(urls, settings, pid, say)
     thread = Thread(target=watch.poll, name="migration watch", daemon=True)

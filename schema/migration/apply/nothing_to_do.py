@@ -8,8 +8,8 @@ would be repeated on the same input: it would find nothing to do.
 
 Nothing can slip past, because anything else is left to Alembic: a file added, edited, renamed or removed (the digest
 covers names and bytes), other code, several rows or none, a version row that was set by hand or by `alembic stamp` or
-by a restore (its entry has no digest, or one that was true of that very state), a downgrade (its row goes), no ledger.
-The database is the only witness; nothing is kept beside it that could be of another database.
+by a restore (its entry has no digest, or one that was true of that very state), a downgrade (its row is removed), no
+ledger. The database is the only witness; nothing is kept beside it that could be of another database.
 """
 
 from pathlib import Path

@@ -24,7 +24,7 @@ def ignored(**_: Any) -> None:
 
 
 def recorder(then: Callable[..., None]) -> Callable[..., None]:
-    """Return what Alembic calls as `on_version_apply`: behind each migration, in its own transaction.
+    """Return what Alembic calls as `on_version_apply`: after each migration, in its own transaction.
 
     It hands each message on to `then`, with the time that the migration took in `milliseconds`.
     What `alembic stamp` says has been applied was not, and is not entered.

@@ -1,4 +1,4 @@
-"""Run migrations on a connection: each in a transaction of its own, with short waits for locks, and every failure told.
+"""Run migrations on a connection: each in a transaction of its own, with short waits for locks; report every failure.
 
 The command that is run is Alembic's own, through env.py, so that what it does is what plain `alembic` does.
 """
@@ -27,7 +27,7 @@ from schema.migration.lock import begin_work
 class LockRetry:
     """How long a lock is waited for.
 
-    Whatever queries a table queues behind a migration that waits for it, so each wait is short and the queue moves
+    Every query on a table queues behind a migration that waits for it, so each wait is short and the queue moves
     between two: after `lock_timeout` comes a pause, which doubles, and another attempt.
     """
 

@@ -86,7 +86,7 @@ def _is_other(line: MigrationStatus) -> bool:
 
 
 def _behind(revisions: Sequence[str], entries: Mapping[str, Entry], held: set[str]) -> dict[str, Entry | None]:
-    """Return the revisions and all that lies behind them, back to what the checkout holds, the oldest first."""
+    """Return the revisions and all that precede them, back to what the checkout holds, the oldest first."""
     found: dict[str, Entry | None] = {}
     left = list(revisions)
     while left:

@@ -35,7 +35,7 @@ class Statements:
 def added_labels(former: Sequence[str], wanted: Sequence[str]) -> list[tuple[str, str]] | None:
     """Return the labels that are only to be added, each with the place that ALTER TYPE … ADD VALUE wants.
 
-    None where a label goes or moves: then the type is made again.
+    None where a label is removed or moved: then the type is recreated.
     """
     if [label for label in wanted if label in former] != list(former):
         return None
@@ -159,7 +159,7 @@ def _narrows(place: Place, former: Column, wanted: Column) -> str:
 
 
 def generated_change(place: Place, former: Column, wanted: Column) -> tuple[Statements, ...]:
-    """Return what changes how a column is generated: one change in place, or what goes first and what comes last.
+    """Return what changes how a column is generated: one change in place, or what to drop first and to add last.
 
     Only leaving it as it is can be said of a column that is there (PostgreSQL 16 manual, ALTER TABLE, DROP
     EXPRESSION), so any other change drops it and adds it again.

@@ -64,8 +64,8 @@ from schema.tenancy.policies import quote, with_force_lifted
 class Comparison:
     """What differs between the actual and the declared contents of schema public.
 
-    What goes is removed before anything else is changed, and what comes is made behind it. What only stands in the
-    way of a change goes and comes back as it was. A downgrade is the mirror image.
+    Dropped objects are removed before anything else is changed, and new ones are made after that. What only stands in
+    the way of a change is dropped and recreated as it was. A downgrade is the mirror image.
     """
 
     def __init__(self, connection: Connection, actual: Contents, wanted: Contents, compiler: DDLCompiler) -> None:
@@ -97,7 +97,7 @@ class Comparison:
         coming = in_order(self._to_create, self._wanted)
         again = [obj for obj in coming if isinstance(obj, Generated)]
         readded: list[MigrateOperation] = [*self._readded, *map(create_operation, again)]
-        # What is new on a column that comes back stands behind it, and what it is generated from before it.
+        # What is new on a column that is recreated stands after it, and what it is generated from before it.
         added, kept = apart(kept, is_added_column) if readded else ([], kept)
         foreign_keys = foreign_keys_last([*added, *kept], coming)
         return [
@@ -117,7 +117,7 @@ class Comparison:
         ]
 
     def _collect_changed(self) -> None:
-        """Note what is changed, and views and exclusions that come or go; the rest of what does is Alembic's."""
+        """Note what is changed, and views and exclusions that are added or dropped; the rest of those is Alembic's."""
         for kind in ("constraint", "index", "view"):
             actual, wanted = self._actual.of(kind), self._wanted.of(kind)
             for key in {**actual, **wanted}:
@@ -129,7 +129,7 @@ class Comparison:
             self._recreate_dependents(views=changed, all_of_them=False)
 
     def _release_keys(self, operations: list[MigrateOperation]) -> list[MigrateOperation]:
-        """Let foreign keys step aside that lead to a key which goes or changes; return what drops those that go."""
+        """Recreate foreign keys that reference a changed or dropped key; return the drops of all the others."""
         names = keys_that_go(operations, self._to_drop.values())
         referring = self._without_former_force(read_referring(self._connection, self._actual, names))
         going = foreign_keys_that_go(operations, self._actual, self._wanted)
@@ -139,7 +139,7 @@ class Comparison:
         return foreign_keys_first(operations, {obj.key for obj in referring})
 
     def _is_ours(self, obj: Object | None) -> bool:
-        """Return whether an object comes and goes here; with a table, what Alembic knows of it does."""
+        """Return whether an object is added and dropped here; with a table, Alembic does that for those it knows."""
         if isinstance(obj, Constraint):
             stays = obj.table in self._actual.tables and obj.table in self._wanted.tables
             return obj.kind in {"u", "x"} and not obj.plain and stays
@@ -162,20 +162,20 @@ class Comparison:
         """Drop dependents of the changed columns, types or views first and recreate them afterwards.
 
         PostgreSQL makes the constraints and indexes of a column that changes its type again by itself, of their text;
-        those go and come back as well that would come back as another text.
+        those are recreated as well whose text would change.
         """
         found = self._dependents(columns=columns, types=types, views=views)
         tables = {table for table, _ in self._wanted.columns}
         for obj in found:
             if obj.key[1] and obj.key[1] not in tables:
-                continue  # it goes with its table, before anything changes
+                continue  # it is dropped with its table, before anything changes
             if isinstance(obj, Generated):
                 self._recreate_generated(obj)
             elif obj.key not in self._to_drop and (all_of_them or not _comes_back_by_itself(obj)):
                 self._replace(obj.key, obj, obj)
 
     def _recreate_generated(self, former: Generated) -> None:
-        """Let a generated column go and come back; one that is changed or dropped goes by itself.
+        """Recreate a generated column; one that is changed or dropped is dropped by itself.
 
         PostgreSQL refuses to change the type of a column that another is generated from, and a generated column's own
         by an expression (SQLSTATE 0A000, 42611).
@@ -217,7 +217,7 @@ class Comparison:
             yield operation
 
     def _in_place(self) -> Iterator[LiteralSql]:
-        """Change columns before the types that they leave, and behind those that they come to."""
+        """Change columns before their former types are dropped, and after their new types are made."""
         leaving = {place for place, found, wanted in self._changed_columns() if self._leaves(found, wanted)}
         replaced: set[Place] = set()
         for place, found, wanted in self._changed_columns():
@@ -343,7 +343,7 @@ class Comparison:
             yield operation
 
     def _place_in_table(self, operation: MigrateOperation) -> tuple[int, int]:
-        """Put generated columns behind others where they come, and before them where they go: the last one first.
+        """Put generated columns after others where they are added; where they are dropped, before them, in reverse.
 
         Alembic takes dropped columns from a set, in an order that is another in every process.
         """
@@ -355,7 +355,7 @@ class Comparison:
         return 2, 0
 
     def _is_handled(self, operation: MigrateOperation) -> bool:
-        """Return whether an object is changed here, or a column goes here; what Alembic drops does not come back."""
+        """Return whether an object is changed, or a column dropped, here; what Alembic drops is not recreated."""
         if isinstance(operation, AlterColumnOp | DropColumnOp):
             return (operation.table_name, operation.column_name) in self._remade
         key = self._key(operation)
@@ -368,7 +368,7 @@ class Comparison:
         return False
 
     def _key(self, operation: MigrateOperation) -> Key:
-        """Return the object that comes or goes, by the name that the server has; an empty key for anything else."""
+        """Return the object that is added or dropped, by its name on the server; an empty key for anything else."""
         match operation:
             case CreateIndexOp() | DropIndexOp():
                 return "index", str(operation.table_name), str(operation.index_name)

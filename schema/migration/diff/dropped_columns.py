@@ -1,4 +1,4 @@
-"""A column that goes and could not come back: NOT NULL, without a default, into a table that has rows by then.
+"""A dropped column that could not be restored: NOT NULL, without a default, into a table that has rows by then.
 
 What the rows held is gone either way. The downgrade fills the column with the type's empty value where that is all it
 takes, and says above the statement what happens.
@@ -81,7 +81,7 @@ def as_it_comes_back(drop: DropColumnOp, actual: Contents) -> DropColumnOp:
 
 
 def empty_value(column: Column, actual: Contents) -> str | None:
-    """Return the SQL of the empty value of a column's type; None where no value goes without saying."""
+    """Return the SQL of the empty value of a column's type; None where there is no obvious value."""
     if column.type.endswith("[]"):
         return "'{}'"
     return None if column.type in actual.enums else _EMPTY.get(column.type.split("(")[0].split(" ")[0])

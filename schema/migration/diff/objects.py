@@ -28,8 +28,8 @@ def literal(text: str) -> str:
 class Column:
     """A column, its type and expressions as PostgreSQL writes them.
 
-    `identity` is empty, or ALWAYS or BY DEFAULT and the sequence's options, parted by commas; `serial` is the sequence
-    that the column owns and takes its default from, where there is one.
+    `identity` is empty, or ALWAYS or BY DEFAULT and the sequence's options, separated by commas; `serial` is the
+    sequence that the column owns and takes its default from, where there is one.
     """
 
     type: str

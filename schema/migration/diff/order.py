@@ -1,4 +1,4 @@
-"""The order of operations: what has to stand apart from the rest, and objects behind those that they are made of."""
+"""The order of operations: what has to stand apart from the rest, and objects after those that they are made of."""
 
 from collections.abc import Callable, Iterable, Mapping
 
@@ -34,10 +34,10 @@ def apart(
 
 
 def drops_in_order(operations: Iterable[MigrateOperation]) -> list[MigrateOperation]:
-    """Return what goes: parts of tables first, then tables, each before those that it references.
+    """Return the drops: parts of tables first, then tables, each before those that it references.
 
-    Of tables that reference each other, the foreign keys go first. Alembic takes dropped tables from a set, in an
-    order that is another in every process.
+    Of tables that reference each other, the foreign keys are dropped first. Alembic takes dropped tables from a set, in
+    an order that is another in every process.
     """
     every = list(operations)
     parts = sorted((op for op in every if isinstance(op, ModifyTableOps)), key=lambda op: op.table_name)
@@ -65,21 +65,21 @@ def drops_in_order(operations: Iterable[MigrateOperation]) -> list[MigrateOperat
 
 
 def is_dropped_foreign_key(operation: MigrateOperation) -> bool:
-    """Return whether a foreign key goes: it holds back the table and the types that it refers to."""
+    """Return whether a foreign key is dropped: it holds back the table and the types that it refers to."""
     return isinstance(operation, DropConstraintOp) and operation.constraint_type == "foreignkey"
 
 
 def is_drop(operation: MigrateOperation) -> bool:
-    """Return whether something goes."""
+    """Return whether something is dropped."""
     return isinstance(operation, DropColumnOp | DropConstraintOp | DropIndexOp | DropTableOp)
 
 
 def is_added_column(operation: MigrateOperation) -> bool:
-    """Return whether a column comes."""
+    """Return whether a column is added."""
     return isinstance(operation, AddColumnOp)
 
 
 def in_order(objects: Mapping[Key, Object], contents: Contents) -> list[Object]:
-    """Return objects so that each stands behind those that it is made of."""
+    """Return objects so that each stands after those that it is made of."""
     places = {key: number for number, key in enumerate(contents.objects)}
     return sorted(objects.values(), key=lambda obj: (obj.rank, places.get(obj.key, len(places))))

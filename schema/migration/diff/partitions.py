@@ -22,7 +22,7 @@ _REPEATED = """
     SELECT relname, conname FROM pg_constraint JOIN pg_class c ON c.oid = conrelid
     WHERE contype = 'f' AND conparentid <> 0 AND relnamespace = 'public'::regnamespace
 """
-# Each partition behind the one that it is part of.
+# Each partition after the one that it is part of.
 _PARTS = """
     WITH RECURSIVE part AS (
         SELECT inhrelid, inhparent, 1 AS depth FROM pg_inherits WHERE inhparent = to_regclass(quote_ident(:table))

@@ -35,7 +35,7 @@ SIDES = "groundwork_sides"
 
 
 def options() -> dict[str, Any]:
-    """Return what Alembic's context is to be told for one comparison."""
+    """Return the options of Alembic's context for one comparison."""
     sides = SchemaSnapshots()
     return {
         "autogenerate_plugins": PLUGINS,
@@ -125,7 +125,7 @@ def leave_nullable(
 
 
 def setup(plugin: Plugin) -> None:
-    """Register the comparisons (called by Alembic); the last of them comes behind that of isolation."""
+    """Register the comparisons (called by Alembic); the last of them runs after that of isolation."""
     first = DispatchPriority.FIRST
     plugin.add_autogenerate_comparator(leave_to_compare, "column", "types", priority=first)
     plugin.add_autogenerate_comparator(leave_to_compare, "column", "server_default", priority=first)

@@ -26,10 +26,10 @@ def read_primary_keys(connection: Connection) -> dict[str, Key]:
 
 
 def refuse_changed(actual: Mapping[str, Key], tables: Iterable[Table]) -> None:
-    """Refuse primary keys that are declared otherwise than they are; tables that come or go have their whole own.
+    """Refuse primary keys that are declared otherwise than they are; of tables that are added or dropped, none is.
 
-    What references a key goes before it and comes back behind it, and rows have to fit the new one: that is for a
-    person to write.
+    Foreign keys that reference a key are dropped before it and recreated after it, and rows have to fit the new one:
+    that is for a person to write.
 
     Raises:
         MigrationError: names the first such table, and what to write.
@@ -58,7 +58,7 @@ def _message(table: Table, name: str, columns: tuple[str, ...]) -> str:
         f"The primary key of {table.name} changes from {_describe(columns)} to {_describe(wanted)}, and generate does "
         "not write that: the foreign keys that reference it have to go before it and come back. Fill a migration of "
         f"`invoke generate --empty`, with {' and '.join(words)} between them and with the columns that it needs, and "
-        "generate the rest behind it. Nothing was written."
+        "generate the rest after it. Nothing was written."
     )
 
 

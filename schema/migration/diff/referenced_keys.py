@@ -1,4 +1,4 @@
-"""Foreign keys and the keys that they lead to: a key is there before what needs it, and goes after it."""
+"""Foreign keys and the keys that they reference: a key is made before what needs it, and dropped after it."""
 
 from collections.abc import Collection, Iterable, Iterator
 
@@ -33,7 +33,7 @@ def keys_that_go(operations: Iterable[MigrateOperation], gone: Iterable[Object])
 
 
 def foreign_keys_that_go(operations: Iterable[MigrateOperation], actual: Contents, wanted: Contents) -> set[Key]:
-    """Return the foreign keys that go by themselves or with their tables."""
+    """Return the foreign keys that are dropped by themselves or with their tables."""
     with_tables = {key for key in actual.of("constraint") if key[1] not in wanted.tables}
     dropped = (part for part in parts(operations) if isinstance(part, DropConstraintOp))
     return with_tables | {("constraint", op.table_name, str(op.constraint_name)) for op in dropped}
@@ -60,7 +60,7 @@ def foreign_keys_first(operations: list[MigrateOperation], keys: Collection[Key]
 def foreign_keys_last(operations: Iterable[MigrateOperation], made: Iterable[Object]) -> list[MigrateOperation]:
     """Take out the foreign keys to tables that get columns or keys by these operations, and return what makes them.
 
-    What is `made` comes behind the operations.
+    What is `made` is added after the operations.
     """
     every = list(operations)
     changed = {table for part in parts(every) if (table := _table_with_more(part))} | {

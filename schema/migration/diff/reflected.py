@@ -1,4 +1,4 @@
-"""What Alembic has reflected of things that go, in the words by which a downgrade makes them as they were."""
+"""What Alembic has reflected of things that are dropped, in the words by which a downgrade makes them as they were."""
 
 import re
 from collections.abc import Callable, Iterable, Iterator

@@ -1,4 +1,4 @@
-"""Enum types that are called otherwise: one goes and one comes with the same labels, so nothing else can be meant."""
+"""Renamed enum types: one is dropped and one added with the same labels, so nothing else can be meant."""
 
 from collections.abc import Iterator, Mapping
 

@@ -47,7 +47,7 @@ def _parse(written: str) -> tuple[str, tuple[int, ...], bool]:
 
 
 def _fits(kind: str, sizes: tuple[int, ...], limits: tuple[int, ...]) -> bool:
-    """Return whether a numeric of these limits, digits and those behind the point, has room for all digits."""
+    """Return whether a numeric of these limits, digits and those after the point, has room for all digits."""
     digits, scale = sizes if len(sizes) == 2 else (_DIGITS.get(kind, 1_000), 0 if kind in _DIGITS else 1_000)
     room, behind = limits if len(limits) == 2 else (limits[0], 0)
     return behind >= scale and room - behind >= digits - scale

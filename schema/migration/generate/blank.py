@@ -18,7 +18,7 @@ from schema.migration.generate.request import Request
 def write_blank_revision(
     checkout: Path, request: Request, applied: Callable[[], Applied | None] = lambda: None
 ) -> Path:
-    """Write a migration that changes nothing, behind the last one; return its file.
+    """Write a migration that changes nothing, after the last one; return its file.
 
     `applied` asks the database that the migration is for, whose numbers are not taken again.
 

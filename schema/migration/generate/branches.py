@@ -23,7 +23,7 @@ def merge(checkout: Path, message: str, applied: Applied | None = None) -> tuple
     else that of the longest branch. All of it happens, or nothing.
 
     Raises:
-        MigrationError: there are not several heads, or it cannot be told which files are a branch.
+        MigrationError: there are not several heads, or it is not clear which files are a branch.
     """
     config, scripts = open_scripts(checkout)
     branches = Branches(read_files(Path(scripts.versions)), applied)
@@ -50,7 +50,7 @@ def rebase(checkout: Path, names: str, applied: Applied | None = None) -> tuple[
     `names` are files of that branch, separated by commas; one is enough where it is clear which others belong to it.
 
     Raises:
-        MigrationError: there is no such file or no other branch, a file of the branch is applied, or it cannot be told
+        MigrationError: there is no such file or no other branch, a file of the branch is applied, or it is not clear
             which files are the branch.
     """
     _, scripts = open_scripts(checkout)
@@ -78,7 +78,7 @@ def _moving(branches: Branches, named: Sequence[MigrationFile]) -> tuple[list[Mi
     if not others:
         names = " and ".join(file.name for file in named)
         raise MigrationError(
-            f"{names} cannot be put behind another branch: none is without it, and the migrations end in "
+            f"{names} cannot be put after another branch: none is without it, and the migrations end in "
             f"{' and '.join(head.name for head in branches.heads)}. Nothing was changed."
         )
     moving = branches.own(heads)

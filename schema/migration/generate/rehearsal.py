@@ -18,7 +18,7 @@ from schema.migration.files import reason_of, shortened
 
 
 def rehearse(connection: Connection, script: Script, done: Iterable[str]) -> None:
-    """Run both ways of a new migration; its file goes where one of them fails. `done` undoes what it does itself.
+    """Run both ways of a new migration; its file is removed where one of them fails. `done` undoes what it does itself.
 
     Raises:
         MigrationError: names the way and the statement, and what to do.
@@ -71,5 +71,5 @@ def _failure(written: Path, name: str, error: Exception) -> str:
     return (
         f"{name}() of {written.name} fails: {reason_of(error)}.{at} It was tried in a shadow database, and the file is "
         "not kept. Change the models, or write that step by hand in a migration of `invoke generate --empty` and "
-        "generate the rest behind it."
+        "generate the rest after it."
     )

@@ -1,4 +1,4 @@
-"""Renamed tables and columns: told to `generate`, done in the shadow before it compares, and what looks like one."""
+"""Renamed tables and columns: given to `generate`, done in the shadow before it compares, and what looks like one."""
 
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass

@@ -16,8 +16,8 @@ Ask = Callable[[str], bool]
 class Request:
     """What is asked of `generate`.
 
-    `renames` are as on the command line: `old:new`, `table.column:new`, several parted by commas. With `check` nothing
-    is written. `ask` puts a question to somebody who is there; None where nobody is. `say` is called for each
+    `renames` are as on the command line: `old:new`, `table.column:new`, several separated by commas. With `check`
+    nothing is written. `ask` puts a question to somebody who is there; None where nobody is. `say` is called for each
     conversion in the migration that may not keep every value.
     """
 

@@ -23,7 +23,7 @@ _Environ: Any = type(os.environ)
 
 
 class Watch:
-    """Notes what is read within `with watch:`, which may be entered several times, one block behind or in another.
+    """Notes what is read within `with watch:`, which may be entered several times, one block after or in another.
 
     `read` are paths of files that were opened or asked for, whether or not they are there; `listed` are folders whose
     names were read, and `searched` those in which only modules were looked for. `variables` are the names that the
@@ -52,7 +52,7 @@ class Watch:
             _end()
 
     def note(self, paths: set[str], path: Any) -> None:
-        """Note a path. An open file has been noted by its name; what an open folder holds cannot be told."""
+        """Note a path. An open file has been noted by its name; what an open folder holds cannot be known."""
         if not isinstance(path, int):
             paths.add(os.path.abspath(os.fsdecode(path)))
         elif paths is not self.read:

@@ -94,7 +94,7 @@ def _findings(path: Path, tenant_tables: Collection[str]) -> Iterator[Finding]:
 
 
 def _allowed_rules(lines: list[str], line: int) -> set[str]:
-    """Return the rules that the comments directly above a line allow, or one behind it."""
+    """Return the rules that the comments directly above a line allow, or one at its end."""
     found, above = {match[1] for match in _ALLOWED.finditer(lines[line - 1])}, line - 2
     while above >= 0 and lines[above].lstrip().startswith("#"):
         found |= {match[1] for match in _ALLOWED.finditer(lines[above])}

@@ -5,7 +5,7 @@ import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
-# What changes rows, wherever it stands in a statement: behind a WITH, in a DO block. The table may have a schema.
+# What changes rows, wherever it stands in a statement: after a WITH, in a DO block. The table may have a schema.
 _CHANGE = re.compile(
     r'\b(?:INSERT\s+INTO|UPDATE|DELETE\s+FROM|MERGE\s+INTO|TRUNCATE(?:\s+TABLE)?)\s+(?:ONLY\s+)?(?:"?public"?\.)?'
     r'(?:"((?:[^"]|"")+)"|(\w+))',

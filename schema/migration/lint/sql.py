@@ -1,7 +1,7 @@
 """The SQL that a migration runs, statement by statement, each with the line of the file that it comes from.
 
 There is no database. A statement that asks one gets the answer that an empty table gives, one tenant stands for all of
-them, and what cannot go on from there is left out by itself: the statements behind it are read all the same.
+them, and what cannot go on from there is left out by itself: the statements after it are read all the same.
 """
 
 import ast

@@ -184,7 +184,7 @@ for former, package, names in (
 """
     heard = python(code, CHECKOUT, "-W", "ignore").splitlines()
     assert heard == [
-        f"DeprecationWarning: {name} has moved: import from {there}. The former name goes with the next version."
+        f"DeprecationWarning: {name} has moved: import from {there}. The former name is removed in the next version."
         for name, (there, _) in moved.FORMER.items()
     ]
 

@@ -39,7 +39,7 @@ NAME = "groundwork.rls"
 def compare(context: AutogenContext, upgrade_ops: UpgradeOps) -> PriorityDispatchResult:
     """Put what differs around Alembic's own operations.
 
-    Functions come first. What goes is removed before columns are, and what comes is made behind them, so a policy
+    Functions come first. Dropped parts are removed before columns are, and new ones are made after them, so a policy
     never holds a column back; a downgrade is the mirror image.
     """
     tables = context.sorted_tables
@@ -113,7 +113,7 @@ def _reproducible(part: Part | None) -> Part | None:
 
 
 def _own(parts: Collection[Part]) -> list[Part]:
-    """Return what may name other tables: it is made when all of them are there, and goes before any of them does."""
+    """Return what may name other tables: it is made when all of them are there, and dropped before any of them is."""
     return [part for part in parts if is_custom(part)]
 
 
@@ -131,7 +131,7 @@ def _change_functions(actual: dict[str, str | None], written: dict[str, str | No
 
 
 def _remove(found: Sequence[Difference]) -> Iterator[LiteralSql]:
-    # The application loses its rights before the policies go.
+    # The application loses its rights before the policies are dropped.
     for change in sorted(found, key=lambda change: -change.rank):
         if change.former:
             yield LiteralSql(change.former.drop(change.table), change.former.create(change.table))
@@ -172,7 +172,7 @@ def _in_place(
 
 
 def _keys_to_make_later(operations: Sequence[CreateTableOp], tables: dict[str, Table]) -> list[ForeignKeyConstraint]:
-    """Return the foreign keys that lead to a table which is made behind their own, or that are to be altered in."""
+    """Return the foreign keys that lead to a table which is made after their own, or that are to be altered in."""
     behind = dict.fromkeys(tables[op.table_name] for op in operations)
     later: list[ForeignKeyConstraint] = []
     for operation in operations:
@@ -198,7 +198,7 @@ def _with_force_lifted(operation: MigrateOperation, forced: Collection[str]) -> 
 
 
 def setup(plugin: Plugin) -> None:
-    """Register the comparison behind Alembic's own (called by Alembic)."""
+    """Register the comparison after Alembic's own (called by Alembic)."""
     plugin.add_autogenerate_comparator(compare, "autogenerate", priority=DispatchPriority.LAST)
 
 
