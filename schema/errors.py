@@ -19,14 +19,14 @@ Each message says what, where and what next: in one paragraph, or with a line fo
 from collections.abc import Sequence
 
 
-def list_message(what: str, things: Sequence[str], then: str) -> str:
+def list_message(sentence: str, things: Sequence[str], then: str) -> str:
     """Return a message: a sentence with the one thing that it is about, or a line for each of several; then what next.
 
-    `what` and the things have no punctuation at their end.
+    `sentence` and the things have no punctuation at their end.
     """
     if len(things) == 1:
-        return f"{what}: {things[0]}. {then}"
-    return "\n".join((f"{what}:", *(f"- {thing}" for thing in things), then))
+        return f"{sentence}: {things[0]}. {then}"
+    return "\n".join((f"{sentence}:", *(f"- {thing}" for thing in things), then))
 
 
 class SchemaError(Exception):

@@ -28,7 +28,7 @@ class Server(NamedTuple):
     port: int
     since: datetime
     start_id: str
-    what: str
+    description: str
     serves: bool = True
 
 

@@ -25,7 +25,7 @@ def describe_stack(current: Stack) -> dict[str, Any]:
                 "host": HOST,
                 "port": server.port,
                 "since": server.since.isoformat(),
-                "runs": server.what,
+                "runs": server.description,
             }
             for service, server in current.servers.items()
         },
@@ -43,7 +43,7 @@ def rows(current: Stack) -> list[tuple[str, str, str]]:
         (
             service,
             _url(service, server.port),
-            f"{current.backend}, {server.what}, since {server.since.astimezone():%Y-%m-%d %H:%M:%S}",
+            f"{current.backend}, {server.description}, since {server.since.astimezone():%Y-%m-%d %H:%M:%S}",
         )
         for service, server in current.servers.items()
     ]

@@ -89,12 +89,12 @@ def disk_explained() -> Iterator[None]:
         ) from None
 
 
-def ended(what: str, service: str, code: int) -> ServiceFailed:
+def ended(server: str, service: str, code: int) -> ServiceFailed:
     """Return the error of a server that ended while it was started; its own last lines stand in the notes."""
     own_settings = (
         "what ALTER SYSTEM has set is in its data, in postgresql.auto.conf; " if service == "postgres" else ""
     )
     return ServiceFailed(
-        f"{what} ended with exit code {code}. Correct what its last lines above name, then run `invoke up` again; "
+        f"{server} ended with exit code {code}. Correct what its last lines above name, then run `invoke up` again; "
         f"{own_settings}or give its data up alone with `invoke down --volumes --service {service}`."
     )

@@ -125,8 +125,8 @@ def tenants(url: DatabaseUrl, settings: Settings) -> list[Listed]:
         DatabaseUnavailable: the server is away or refuses.
         TenantError: the role may not read the directory, or there is none.
     """
-    what = f"The tenants of database {url.database!r} cannot be listed as {url.user}"
-    with _explained(what), connect(url, settings) as connection:
+    problem = f"The tenants of database {url.database!r} cannot be listed as {url.user}"
+    with _explained(problem), connect(url, settings) as connection:
         directory = connection.execute("SELECT tenant_id FROM public.tenant_directory").fetchall()
         ids = [str(tenant) for (tenant,) in directory]
         listed = [
@@ -216,18 +216,18 @@ def delete(
 
 
 @contextmanager
-def _explained(what: str) -> Iterator[None]:
+def _explained(problem: str) -> Iterator[None]:
     """Tell a refusal of the server's in one paragraph."""
     try:
         yield
     except psycopg.Error as error:
-        raise _refusal(what, error) from error
+        raise _refusal(problem, error) from error
 
 
-def _refusal(what: str, error: psycopg.Error) -> TenantError:
+def _refusal(problem: str, error: psycopg.Error) -> TenantError:
     reason = error.diag.message_primary or " ".join(str(error).split())
     where = f" (in {' '.join(error.diag.context.split())})" if error.diag.context else ""
-    return TenantError(f"{what}: {reason}{where}. {_advice(error)}")
+    return TenantError(f"{problem}: {reason}{where}. {_advice(error)}")
 
 
 def _advice(error: psycopg.Error) -> str:

@@ -70,10 +70,10 @@ def _is_too_long(name: str) -> bool:
     return len(name.encode()) > LONGEST
 
 
-def _offence(where: str, what: str, name: str) -> str:
+def _offence(where: str, kind: str, name: str) -> str:
     length = len(name.encode())
     return (
-        f"{where}: {what} {name!r} has a name of {length} bytes, of which PostgreSQL keeps {LONGEST}. Choose a shorter "
+        f"{where}: {kind} {name!r} has a name of {length} bytes, of which PostgreSQL keeps {LONGEST}. Choose a shorter "
         "one."
     )
 

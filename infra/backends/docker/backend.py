@@ -111,7 +111,7 @@ class DockerBackend:
                 since=container.started,
                 start_id=f"{container.id} {container.started.isoformat()} {container.config_hash}"
                 + ("" if container.serves else " does not serve"),
-                what=container.image,
+                description=container.image,
                 serves=container.serves,
             )
             for service in Service

@@ -38,27 +38,27 @@ def examine_programs(found: Findings, *, needed: bool) -> None:
     """Look for the programs of plain processes."""
     from infra.backends.embedded.binaries import find_postgres, find_redis
 
-    for find, what in ((find_postgres, f"PostgreSQL {POSTGRES_MAJOR}"), (find_redis, "Redis")):
+    for find, name in ((find_postgres, f"PostgreSQL {POSTGRES_MAJOR}"), (find_redis, "Redis")):
         try:
             program = find()
         except EnvironmentFault as error:
             if needed:
                 found.add(failed("programs", error))
             else:
-                found.add(ok("programs", f"no {what} for plain processes; this stack's backend needs none"))
+                found.add(ok("programs", f"no {name} for plain processes; this stack's backend needs none"))
         else:
             where = program[0].path if isinstance(program, tuple) else program.folder
-            found.add(ok("programs", f"{what} for plain processes: {where}"))
+            found.add(ok("programs", f"{name} for plain processes: {where}"))
 
 
-def examine_disk(what: str, folder: Path) -> Finding:
+def examine_disk(purpose: str, folder: Path) -> Finding:
     """Look how much room there is where the data lives."""
-    return judged_disk(what, folder, shutil.disk_usage(existing(folder)).free)
+    return judged_disk(purpose, folder, shutil.disk_usage(existing(folder)).free)
 
 
-def judged_disk(what: str, folder: Path, free: int) -> Finding:
+def judged_disk(purpose: str, folder: Path, free: int) -> Finding:
     """Judge the free bytes of the file system that holds `folder`."""
-    found = f"{free / 1e9:.1f} GB free for {what} ({folder})"
+    found = f"{free / 1e9:.1f} GB free for {purpose} ({folder})"
     if free < _NO_DISK:
         return failed("disk", EnvironmentFault(f"{found}. Make room there: nothing more can be written."))
     if free < _ENOUGH_DISK:

@@ -92,7 +92,7 @@ def _probed(
     except StackError as error:
         return failed(service, error)
     server = servers[service]
-    serves = f"serves at {HOST}:{server.port} ({server.what}, since {server.since:%Y-%m-%d %H:%M:%S} UTC)"
+    serves = f"serves at {HOST}:{server.port} ({server.description}, since {server.since:%Y-%m-%d %H:%M:%S} UTC)"
     if service is Service.POSTGRES and not proven:
         return warn(
             service,

@@ -24,8 +24,8 @@ def lines_of(changes: Iterable[Change]) -> list[str]:
     for change in changes:
         together.setdefault(change.place, []).append(change.access.command)
     return [
-        f"{effect} {role}: {', '.join(commands)} on {what}: {difference}"
-        for (effect, role, what, difference), commands in together.items()
+        f"{effect} {role}: {', '.join(commands)} on {subject}: {difference}"
+        for (effect, role, subject, difference), commands in together.items()
     ]
 
 

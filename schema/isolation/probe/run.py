@@ -206,10 +206,10 @@ class _ProbeRun:
         wrong = f"no row can be made up to attack it with{where}: {reason}"
         self.findings.append(Finding("probe-row", table, wrong, factory_to_write(reason.table, reason.columns)))
 
-    def _add_finding(self, name: str, what: str, wrong: str) -> None:
+    def _add_finding(self, name: str, subject: str, wrong: str) -> None:
         roles = ", ".join(self.catalogue.application)
-        fix = _FIXES.get(name, _DECLARED).format(what, roles=roles)
-        self.findings.append(Finding(f"probe-{name}", what, wrong, fix))
+        fix = _FIXES.get(name, _DECLARED).format(subject, roles=roles)
+        self.findings.append(Finding(f"probe-{name}", subject, wrong, fix))
 
 
 def _outcome(connection: psycopg.Connection[Any], tenant: UUID | None, attack: Attack) -> Outcome:

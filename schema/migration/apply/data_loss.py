@@ -59,8 +59,8 @@ def find_loss(connection: "psycopg.Connection[Any]", loss: Loss, *, hold: bool =
     return f"{loss}, which does not keep the values of {_counted(rows)}" if rows else None
 
 
-def _holding(loss: Loss, what: str, rows: int) -> str | None:
-    return f"{loss}, which holds {what}{_counted(rows)}" if rows else None
+def _holding(loss: Loss, contents: str, rows: int) -> str | None:
+    return f"{loss}, which holds {contents}{_counted(rows)}" if rows else None
 
 
 def _counted(rows: int) -> str:

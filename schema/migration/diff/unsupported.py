@@ -32,7 +32,7 @@ def refuse_other_schemas(metadata: MetaData) -> None:
     Raises:
         MigrationError: names each table, sequence and type, and what to write.
     """
-    found = [f"{what} {schema}.{name}" for what, schema, name in _placed(metadata) if schema]
+    found = [f"{kind} {schema}.{name}" for kind, schema, name in _placed(metadata) if schema]
     if found:
         raise MigrationError(
             f"The models declare {', '.join(dict.fromkeys(found))}, and tables, sequences and types are made in schema "

@@ -273,7 +273,9 @@ def test_what_cannot_be_read_is_said(scratch: Scratch) -> None:
     write(scratch, MAKE)
     scratch.upgrade()
     write(scratch, "op.execute('DO $$ BEGIN ALTER TABLE prices ALTER amount TYPE int; END $$')", number=99999)
-    with pytest.raises(MigrationError, match=r"may convert values: a DO block .* cannot be determined\. .*--allow-data-loss"):
+    with pytest.raises(
+        MigrationError, match=r"may convert values: a DO block .* cannot be determined\. .*--allow-data-loss"
+    ):
         scratch.upgrade()
     assert scratch.at == ("9999",)
     scratch.upgrade(allow_data_loss=True)

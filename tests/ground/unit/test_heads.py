@@ -55,7 +55,7 @@ def test_followers_of_a_number_that_two_have_are_nobodys(tmp_path: Path) -> None
         rebase(checkout(tmp_path, r_0001_a=None, r_0002_b="0001", r_0002_c="0001", r_0003_d="0002"), "0002_c")
 
 
-@pytest.mark.parametrize(("name", "reason"), [("0009_x", "holds no file"), ("0002_b", "cannot be put behind")])
+@pytest.mark.parametrize(("name", "reason"), [("0009_x", "holds no file"), ("0002_b", "cannot be put after")])
 def test_what_cannot_be_moved_stays(name: str, reason: str, tmp_path: Path) -> None:
     """A file that is not there, and one that is behind the others already."""
     with pytest.raises(MigrationError, match=reason):
