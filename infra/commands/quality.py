@@ -38,11 +38,13 @@ def _run_each(context: Context, commands: Sequence[str]) -> None:
 @command(
     options="Options for pytest, as one string.",
     ground="The ground's tests alone, on models of their own, whatever the product declares.",
+    coverage="Report which lines and branches no test has run; what commands do in other processes is not counted.",
 )
-def test(context: Context, options: str = "", ground: bool = False) -> None:
+def test(context: Context, options: str = "", ground: bool = False, coverage: bool = False) -> None:
     """Run the tests on the stack that they bring up for themselves."""
     module = "tests.ground" if ground else "pytest"
-    context.run(f"{sys.executable} -m {module} {options}".rstrip(), pty=sys.stdout.isatty())
+    given = f"--cov --cov-report=term {options}" if coverage else options
+    context.run(f"{sys.executable} -m {module} {given}".rstrip(), pty=sys.stdout.isatty())
 
 
 @command(only="Only defences whose name holds this text.")
