@@ -109,7 +109,7 @@ def test_commands_are_listed_in_groups(copy: Path) -> None:
     assert sorted(names) == sorted(listed_commands())
     assert names[0] == "up"
     assert [group[0].partition(":")[0] for group in groups] == [
-        *("Every day", "Migrations", "Tenants", "Isolation", "Operations", "Quality")
+        *("Every day", "Migrations", "Tenants", "Isolation", "Operations", "Quality", "Ground")
     ]
     assert bare == listed
 
