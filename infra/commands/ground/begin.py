@@ -51,7 +51,7 @@ def begin(checkout: Path, name: str, base: str = "", *, fresh_history: bool = Fa
             f"This checkout is a product's already: {document['project']['name']}, on groundwork {former.ground}. "
             "Nothing was changed. `invoke update` brings it to another version."
         )
-    _require_name(name, document, git.text(head, "constraints.txt"))
+    require_name(name, document["project"]["name"], git.text(head, "constraints.txt"))
     origin = _base(git, head, base)
     ground = str(pyproject.read(git.text(origin, pyproject.PATH), f"the commit {origin}")["project"].get("version", ""))
     record = Record(ground, origin, address_of(git, "origin"))
@@ -64,20 +64,19 @@ def begin(checkout: Path, name: str, base: str = "", *, fresh_history: bool = Fa
     return record
 
 
-def _require_name(name: str, document: dict[str, object], constraints: str) -> None:
-    """Refuse what is no name for a product.
+def require_name(name: str, ground: str, constraints: str) -> None:
+    """Refuse what is no name for a product; `ground` is what the ground is called.
 
     Raises:
         GroundError: says why, and what a name looks like.
     """
     taken = {re.sub(r"[-_.]+", "-", pin).lower() for pin in _PIN.findall(constraints)}
-    project = document["project"]
     wrong = None
     if not _NAME.fullmatch(name) or len(name) > _LONGEST:
         wrong = "is no name of a package, a container and a folder at once"
     elif keyword.iskeyword(name):
         wrong = "is a word of Python's own"
-    elif isinstance(project, dict) and name == project["name"]:
+    elif name == ground:
         wrong = "is what the ground is called"
     elif name in taken:
         wrong = "is a library that the ground installs"

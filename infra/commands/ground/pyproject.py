@@ -49,7 +49,7 @@ def record_of(document: dict[str, Any]) -> Record | None:
 def begun(text: str, name: str, record: Record) -> str:
     """Return the ground's pyproject.toml as that of a product which begins."""
     document = tomlkit.parse(text)
-    _rename(document, name)
+    rename(document, name)
     _project(document)["version"] = "0.1.0"
     _project(document)["description"] = f"The product {name}."
     return recorded(tomlkit.dumps(document), record)
@@ -61,7 +61,7 @@ def as_of_product(text: str, product: str, record: Record) -> str:
     A merge of two versions of the ground so finds the product's own lines on both sides, and leaves them as they are.
     """
     document, own = tomlkit.parse(text), tomlkit.parse(product)
-    _rename(document, str(_project(own)["name"]))
+    rename(document, str(_project(own)["name"]))
     for key in _IDENTITY:
         if key in _project(document) and key in _project(own):
             _project(document)[key] = _project(own)[key]
@@ -100,7 +100,7 @@ def dependencies(document: dict[str, Any]) -> tuple[object, ...]:
     return project.get("dependencies"), optional, project.get("requires-python"), document.get("build-system")
 
 
-def _rename(document: tomlkit.TOMLDocument, name: str) -> None:
+def rename(document: tomlkit.TOMLDocument, name: str) -> None:
     """Give the project another name, also where an extra asks for others of the project's own."""
     former = f"{_project(document)['name']}["
     _project(document)["name"] = name
