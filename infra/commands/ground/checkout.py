@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+from infra.backends.steps import run_uninterrupted
 from infra.commands.ground.git import Git, GroundError
 
 # What `generate` reads: a file there that git does not know would be missing in what an update writes.
@@ -71,4 +72,8 @@ def land(git: Git, head: str, commit: str) -> None:
             "it begins from the new commit."
         )
     require_room(git, head, commit)
-    git("reset", "--quiet", "--keep", commit, uninterrupted=True)
+    run_uninterrupted(lambda: _move(git, commit))
+
+
+def _move(git: Git, commit: str) -> None:
+    git("reset", "--quiet", "--keep", commit, own_group=True)

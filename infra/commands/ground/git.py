@@ -48,8 +48,8 @@ class Git:
     folder: Path
     environ: Mapping[str, str] = field(default_factory=dict)
 
-    def __call__(self, *words: str, stdin: str = "", may_fail: bool = False, uninterrupted: bool = False) -> str:
-        """Run git to its end and return what it printed; `uninterrupted` keeps a terminal's Ctrl-C from it.
+    def __call__(self, *words: str, stdin: str = "", may_fail: bool = False, own_group: bool = False) -> str:
+        """Run git to its end and return what it printed; `own_group` keeps a terminal's Ctrl-C from it.
 
         Raises:
             GitFailed: it ended with an error, unless it `may_fail`; then what it printed is returned.
@@ -67,7 +67,7 @@ class Git:
                 input=stdin.encode("utf-8", "surrogateescape"),
                 capture_output=True,
                 check=False,
-                start_new_session=uninterrupted,
+                start_new_session=own_group,
             )
         except FileNotFoundError:
             raise EnvironmentFault("git is not installed. Install it and run the command again.") from None
