@@ -3,11 +3,11 @@
 from invoke import main
 from invoke.collection import Collection
 
-from infra.commands import isolation, migrations, operations, quality, stack, tenants
+from infra.commands import isolation, migrations, operations, quality, stack, tenants, updates
 from infra.commands.program import Commands
 
 namespace = Collection()
-for group in (stack, migrations, tenants, isolation, operations, quality):
+for group in (stack, migrations, tenants, isolation, operations, quality, updates):
     for task in Collection.from_module(group).tasks.values():
         namespace.add_task(task)
 

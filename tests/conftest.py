@@ -16,6 +16,7 @@ pytest_plugins = [
     "tests.kit.checkout",
     "tests.kit.database",
     "tests.kit.drift",
+    "tests.kit.repositories",
     "tests.kit.stack",
 ]
 

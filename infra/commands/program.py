@@ -4,7 +4,7 @@ import inspect
 import re
 import sys
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import groupby
 
 from invoke.exceptions import Exit, ParseError
@@ -14,6 +14,8 @@ from invoke.terminals import pty_size
 
 # What users typed before, and what it is called now.
 _FORMER = {"--i-mean": "--confirm-database"}
+# Commands that a word may follow, which Invoke knows only of words that must: the option that the word is for.
+_FOLLOWED = {"update": "--tag"}
 _LEAST_WIDTH = 30  # of the texts beside a column of names, in characters
 # What Invoke's parser says (invoke/parser/parser.py, ParseMachine), and the name in it.
 _UNKNOWN = re.compile(r"No idea what '(.*)' is!", re.DOTALL)
@@ -31,7 +33,7 @@ class Commands(Program):
             ParseError: a command or an option is unknown, or lacks what it needs.
         """
         words: list[str] = self.core.unparsed
-        words[:] = map(_today, words)
+        words[:] = self._with_options(map(_today, words))
         if self.args.help.value:  # `invoke --help up`: what follows is not run
             words.clear()
         if not {"--help", "-h"}.isdisjoint(words):
@@ -91,6 +93,14 @@ class Commands(Program):
             if rows:
                 print(f"\n{title}:")
                 _print_columns(rows, max(len(left) for left, _ in rows))
+
+    def _with_options(self, words: Iterable[str]) -> Iterator[str]:
+        """Yield words with an option before the one that may follow a command without it."""
+        former = ""
+        for word in words:
+            is_argument = former in _FOLLOWED and not word.startswith("-") and word not in self.collection.tasks
+            yield f"{_FOLLOWED[former]}={word}" if is_argument else word
+            former = word
 
     def _help_on(self, words: list[str]) -> None:
         """Print the help of the first command that is followed by a word that asks for it.

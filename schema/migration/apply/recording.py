@@ -3,7 +3,7 @@
 import getpass
 import socket
 from collections.abc import Callable
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -12,6 +12,7 @@ from alembic.runtime.migration import MigrationContext, MigrationInfo
 from alembic.script import Script
 from alembic.util import to_tuple
 
+from infra.config.ground import ground_version
 from schema.migration.apply import ledger
 from schema.migration.apply.guard import driver_of
 from schema.migration.apply.ledger import File
@@ -71,11 +72,4 @@ def _record(context: MigrationContext, step: MigrationInfo, milliseconds: int) -
 
 
 def _versions() -> str:
-    return ", ".join(f"{name} {_version(name)}" for name in ("groundwork", "alembic"))
-
-
-def _version(name: str) -> str:
-    try:
-        return version(name)
-    except PackageNotFoundError:  # run from a folder that was never installed
-        return "unknown"
+    return f"groundwork {ground_version()}, alembic {version('alembic')}"

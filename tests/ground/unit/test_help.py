@@ -109,7 +109,7 @@ def test_commands_are_listed_in_groups(copy: Path) -> None:
     assert sorted(names) == sorted(listed_commands())
     assert names[0] == "up"
     assert [group[0].partition(":")[0] for group in groups] == [
-        *("Every day", "Migrations", "Tenants", "Isolation", "Operations", "Quality")
+        *("Every day", "Migrations", "Tenants", "Isolation", "Operations", "Quality", "Ground")
     ]
     assert bare == listed
 
@@ -143,6 +143,9 @@ _MISTYPED = {
     "tenants-create --slg Acme": "tenants-create has no option --slg. Did you mean `--slug`?",
     "tenants-create -": "tenants-create has no option -. `invoke tenants-create --help`",
     "tenants-delete -x": "tenants-delete has no option -x. `invoke tenants-delete --help`",
+    "update v0.3.0 --paln": "update has no option --paln. Did you mean `--plan`? `invoke update --help`",
+    "update --plan v0.3.0": "There is no command 'v0.3.0'.",
+    "init": "init got no NAME. `invoke init --help`",
     "tenants-delete --force": "tenants-delete has no option --force. `invoke tenants-delete --help`",
 }
 

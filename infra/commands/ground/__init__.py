@@ -1,0 +1,1 @@
+"""A checkout made a product's own, and updates of the ground that it began from."""

@@ -1,0 +1,111 @@
+"""`invoke init`: a checkout of the ground becomes a product's own."""
+
+import keyword
+import re
+from pathlib import Path
+
+from infra.commands.ground import pyproject
+from infra.commands.ground.checkout import land, require_clean
+from infra.commands.ground.git import Git, GroundError
+from infra.commands.ground.install import line as install_line
+from infra.commands.ground.pyproject import Record
+from infra.commands.ground.remote import address_of
+from infra.commands.ground.trees import read_tree, with_file, write_tree
+
+# A name as pip normalises it (PEP 508, PEP 503), which containers and folders can be called as well.
+_NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+_LONGEST = 63  # characters: of a host's name (RFC 1123)
+_PIN = re.compile(r"^([A-Za-z0-9._-]+)==", re.MULTILINE)
+_README = """# {name}
+
+What {name} is, in a sentence.
+
+## Begin
+
+```sh
+{install} && .venv/bin/invoke up migrate
+.venv/bin/pytest
+```
+
+`invoke --list` names the commands. What is the product's own: `schema/models/`, `migrations/versions/`,
+`tests/product/`, `infra/product/` and this page. All else is the ground's, groundwork {ground}, and `invoke update`
+brings its next version.
+"""
+
+
+def begin(checkout: Path, name: str, base: str = "", *, fresh_history: bool = False) -> Record:
+    """Make a checkout of the ground a product's own, with one commit, and return what was recorded.
+
+    `base` is the ground's commit that it began from, where it is not the last one. With `fresh_history` that one
+    commit has no parent; what other branches and tags name is kept.
+
+    Raises:
+        GroundError: the name cannot be used, the checkout is a product's already, has changes, or commits of its own.
+    """
+    git = Git(checkout)
+    head = require_clean(git)
+    text = git.text(head, pyproject.PATH)
+    document = pyproject.read(text, "this checkout")
+    if former := pyproject.record_of(document):
+        raise GroundError(
+            f"This checkout is a product's already: {document['project']['name']}, on groundwork {former.ground}. "
+            "Nothing was changed. `invoke update` brings it to another version."
+        )
+    require_name(name, document["project"]["name"], git.text(head, "constraints.txt"))
+    origin = _base(git, head, base)
+    ground = str(pyproject.read(git.text(origin, pyproject.PATH), f"the commit {origin}")["project"].get("version", ""))
+    record = Record(ground, origin, address_of(git, "origin"))
+    tree = read_tree(git, head)
+    readme = _README.format(name=name, ground=ground, install=install_line(tree, document))
+    tree = with_file(git, tree, "README.md", readme)
+    tree = with_file(git, tree, pyproject.PATH, pyproject.begun(text, name, record))
+    message = f"Begin {name} on groundwork {ground}\n"
+    land(git, head, git.commit(write_tree(git, tree), message, *(() if fresh_history else (head,))))
+    return record
+
+
+def require_name(name: str, ground: str, constraints: str) -> None:
+    """Refuse what is no name for a product; `ground` is what the ground is called.
+
+    Raises:
+        GroundError: says why, and what a name looks like.
+    """
+    taken = {re.sub(r"[-_.]+", "-", pin).lower() for pin in _PIN.findall(constraints)}
+    wrong = None
+    if not _NAME.fullmatch(name) or len(name) > _LONGEST:
+        wrong = "is no name of a package, a container and a folder at once"
+    elif keyword.iskeyword(name):
+        wrong = "is a word of Python's own"
+    elif name == ground:
+        wrong = "is what the ground is called"
+    elif name in taken:
+        wrong = "is a library that the ground installs"
+    if wrong:
+        raise GroundError(
+            f"{name!r} {wrong}. Nothing was changed. Write lower-case letters, digits and single hyphens, "
+            f"a letter first, at most {_LONGEST}: `invoke init shop` or `invoke init our-shop`."
+        )
+
+
+def _base(git: Git, head: str, named: str) -> str:
+    """Return the ground's commit that a checkout began from.
+
+    Raises:
+        GroundError: the commit that was named is not part of its history, or there are commits that no remote has.
+    """
+    if named:
+        base = git.commit_of(named)
+        if not base or git("merge-base", base, head, may_fail=True).strip() != base:
+            raise GroundError(
+                f"{named} is no commit that this checkout began from. Nothing was changed. "
+                "`git log` shows them: give the last one of the ground's."
+            )
+        return base
+    own = git("rev-list", "--reverse", head, "--not", "--remotes", "--tags").split()
+    if own and git("for-each-ref", "--count=1", "refs/remotes", "refs/tags"):
+        raise GroundError(
+            f"{len(own)} commits of this checkout are at no remote and under no tag, so that they seem to be your own, "
+            f"and an update would take them for the ground's. Nothing was changed. Name the ground's last commit: "
+            f"`invoke init NAME --base {own[0][:12]}~`, or --base HEAD if all are the ground's."
+        )
+    return head

@@ -1,0 +1,120 @@
+"""pyproject.toml, which the ground and the product share: who is named in it, and the base that is recorded there."""
+
+import re
+import tomllib
+from typing import Any, NamedTuple
+
+import tomlkit
+from tomlkit.items import Array, String, Table
+
+from infra.commands.ground.git import GroundError
+
+PATH = "pyproject.toml"
+_IDENTITY = ("name", "version", "description")
+_TOOL = "groundwork"
+
+
+class Record(NamedTuple):
+    """What a product began from or was last updated to: the ground's version, its commit, and where updates come from.
+
+    The remote stands last: it stays, and so keeps what the product writes below it apart from what an update changes.
+    """
+
+    ground: str
+    base: str
+    remote: str
+
+
+def read(text: str, where: str) -> dict[str, Any]:
+    """Return what a pyproject.toml holds.
+
+    Raises:
+        GroundError: it is not TOML, or has no [project] with a name; `where` says which one it is.
+    """
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise GroundError(f"pyproject.toml of {where} cannot be read: {error}. Nothing was changed.") from None
+    if "name" not in document.get("project", {}):
+        raise GroundError(f"pyproject.toml of {where} names no project: it is none of the ground. Nothing was changed.")
+    return document
+
+
+def record_of(document: dict[str, Any]) -> Record | None:
+    """Return what a product has recorded; None where the checkout is nobody's yet."""
+    section = document.get("tool", {}).get(_TOOL, {})
+    return Record(*(str(section.get(key, "")) for key in Record._fields)) if section.get("ground") else None
+
+
+def begun(text: str, name: str, record: Record) -> str:
+    """Return the ground's pyproject.toml as that of a product which begins."""
+    document = tomlkit.parse(text)
+    rename(document, name)
+    _project(document)["version"] = "0.1.0"
+    _project(document)["description"] = f"The product {name}."
+    return recorded(tomlkit.dumps(document), record)
+
+
+def as_of_product(text: str, product: str, record: Record) -> str:
+    """Return the ground's pyproject.toml with what is the product's in it: its name, dependencies and the record.
+
+    A merge of two versions of the ground so finds the product's own lines on both sides, and leaves them as they are.
+    """
+    document, own = tomlkit.parse(text), tomlkit.parse(product)
+    rename(document, str(_project(own)["name"]))
+    for key in _IDENTITY:
+        if key in _project(document) and key in _project(own):
+            _project(document)[key] = _project(own)[key]
+    ours, theirs = _extras(own), _extras(document)
+    if "product" in ours and "product" in theirs:
+        theirs["product"] = ours["product"]
+    return recorded(tomlkit.dumps(document), record)
+
+
+def recorded(text: str, record: Record) -> str:
+    """Return a pyproject.toml with this record, in the place where it stands or at the end."""
+    document = tomlkit.parse(text)
+    section = document.get("tool", {}).get(_TOOL, {})
+    if isinstance(section, Table) and "ground" in section:
+        for key, value in record._asdict().items():
+            section[key] = value
+        return tomlkit.dumps(document)
+    lines = "".join(f"{key} = {tomlkit.string(value).as_string()}\n" for key, value in record._asdict().items())
+    about = "# The ground that this product stands on; `invoke update` keeps it."
+    return f"{text.rstrip()}\n\n{about}\n[tool.{_TOOL}]\n{lines}"
+
+
+def extras(document: dict[str, Any]) -> list[str]:
+    """Return which of the extras that a developer installs there are."""
+    return [name for name in ("dev", "product") if name in document["project"].get("optional-dependencies", {})]
+
+
+def dependencies(document: dict[str, Any]) -> tuple[object, ...]:
+    """Return what decides which packages an environment needs; equal where none is to be installed again."""
+    project = document["project"]
+    own = re.compile(rf"{re.escape(project['name'])}\[")
+    optional = {
+        name: [each for each in wanted if not own.match(each)]
+        for name, wanted in project.get("optional-dependencies", {}).items()
+    }
+    return project.get("dependencies"), optional, project.get("requires-python"), document.get("build-system")
+
+
+def rename(document: tomlkit.TOMLDocument, name: str) -> None:
+    """Give the project another name, also where an extra asks for others of the project's own."""
+    former = f"{_project(document)['name']}["
+    _project(document)["name"] = name
+    for wanted in _extras(document).values():
+        if isinstance(wanted, Array):
+            for at, each in enumerate(wanted):
+                if isinstance(each, String) and each.startswith(former):
+                    wanted[at] = f"{name}[{each.removeprefix(former)}"
+
+
+def _project(document: tomlkit.TOMLDocument) -> Table:
+    project: Any = document["project"]
+    return project  # type: ignore[no-any-return]  # TOML may have anything there; `read` has looked
+
+
+def _extras(document: tomlkit.TOMLDocument) -> Any:
+    return _project(document).get("optional-dependencies", {})
