@@ -1,7 +1,7 @@
 """The models and migrations that the ground's tests are written for, and a checkout that has them.
 
 In the checkout of a product the tests would find the product's tables, and take each for damage or for what they made
-themselves. There they run in a copy.
+themselves. There they run in a copy, which has no commands of the product either: those may need its models.
 """
 
 import shutil
@@ -27,6 +27,7 @@ def copy_with_own_models(folder: Path, checkout: Path = CHECKOUT) -> None:
     for own, place in _PLACES.items():
         shutil.rmtree(folder / place)
         shutil.copytree(OWN / own, folder / place)
+    (folder / "infra" / "product" / "tasks.py").unlink(missing_ok=True)
 
 
 def take_as_own(checkout: Path) -> None:
