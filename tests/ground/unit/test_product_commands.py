@@ -130,6 +130,6 @@ def test_a_module_that_cannot_be_loaded_leaves_the_grounds_commands(
 
 def test_a_product_needs_no_module_of_commands(copy: Path) -> None:
     """Where there is none, nothing is said."""
-    (copy / "infra" / "product" / "tasks.py").unlink()
+    (copy / "infra" / "product" / "tasks.py").unlink(missing_ok=True)
     [status] = invoke_each(copy, [["status"]])
     assert (status.code, status.err) == (0, "")
