@@ -1,7 +1,7 @@
 """The command line. It is the top of the house: it uses infra and schema, and neither imports it.
 
-`cli`, `own_stack`, `program` and `tables` are what the commands share. Each other module is a group of `invoke --list`,
-named by the first line of its docstring.
+`cli`, `own_stack`, `program` and `tables` are what the commands share; `product` adds those of the product. Each other
+module is a group of `invoke --list`, named by the first line of its docstring.
 """
 
 import sys

@@ -33,30 +33,36 @@ def command(*repeatable: str, **help_texts: str) -> Callable[[Command], Command]
     """
 
     def decorate(function: Command) -> Command:
-        @functools.wraps(function)
-        def run(*arguments: Any, **options: Any) -> None:
-            _collect_seldom()
-            streams.make_usable()
-            sys.unraisablehook = _interrupt_again
-            # As an exception, so that what an interrupted command has begun is taken back.
-            signal.signal(signal.SIGTERM, _terminated)
-            try:
-                function(*arguments, **options)
-            except (InfraError, SchemaError) as error:
-                # What to do comes last: the notes before it, as a server's log, may fill the screen.
-                message = "\n".join((*getattr(error, "__notes__", ()), str(error)))
-                raise Exit("\n".join(map(printable, message.split("\n"))), error.exit_code) from None
-            except BrokenPipeError:
-                pass  # whoever read the output, as `head`, has enough
-            except KeyboardInterrupt as stop:
-                raise Exit("interrupted", 128 + (stop.args[0] if stop.args else signal.SIGINT)) from None
-            finally:
-                streams.flush()
-
-        made: Any = task(run, help=help_texts, iterable=repeatable)
+        made: Any = task(reporting(function), help=help_texts, iterable=repeatable)
         return made  # type: ignore[no-any-return]  # a task is called as its function is, which its type does not say
 
     return decorate
+
+
+def reporting(function: Callable[..., Any]) -> Callable[..., None]:
+    """Return the function with errors that a user can act on, and interrupts, as text on stderr and their exit code."""
+
+    @functools.wraps(function)
+    def run(*arguments: Any, **options: Any) -> None:
+        _collect_seldom()
+        streams.make_usable()
+        sys.unraisablehook = _interrupt_again
+        # As an exception, so that what an interrupted command has begun is taken back.
+        signal.signal(signal.SIGTERM, _terminated)
+        try:
+            function(*arguments, **options)
+        except (InfraError, SchemaError) as error:
+            # What to do comes last: the notes before it, as a server's log, may fill the screen.
+            message = "\n".join((*getattr(error, "__notes__", ()), str(error)))
+            raise Exit("\n".join(map(printable, message.split("\n"))), error.exit_code) from None
+        except BrokenPipeError:
+            pass  # whoever read the output, as `head`, has enough
+        except KeyboardInterrupt as stop:
+            raise Exit("interrupted", 128 + (stop.args[0] if stop.args else signal.SIGINT)) from None
+        finally:
+            streams.flush()
+
+    return run
 
 
 def _collect_seldom() -> None:

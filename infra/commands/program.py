@@ -6,11 +6,15 @@ import sys
 import textwrap
 from collections.abc import Iterable, Iterator
 from itertools import groupby
+from typing import Any
 
 from invoke.exceptions import Exit, ParseError
 from invoke.parser.context import ParserContext
 from invoke.program import Program
+from invoke.tasks import Task
 from invoke.terminals import pty_size
+
+from infra.commands import product
 
 # What users typed before, and what it is called now.
 _FORMER = {"--i-mean": "--confirm-database"}
@@ -69,8 +73,9 @@ class Commands(Program):
         options and ends before it reads this project (`Program.parse_collection`).
         """
         print("Usage: invoke COMMAND [options] [COMMAND [options] …]\n")
-        groups = groupby(self.collection.tasks.items(), lambda item: _first_line(sys.modules[item[1].body.__module__]))
-        width = max(map(len, self.collection.tasks))
+        names = self.collection.task_names
+        groups = groupby(((name, self.collection[name]) for name in names), lambda item: _group(item[1]))
+        width = max(map(len, names))
         for title, tasks in groups:
             print(title)
             _print_columns(((name, _first_line(task)) for name, task in tasks), width)
@@ -146,9 +151,8 @@ class Commands(Program):
                 f"{context.name} has no option {word}.{_near(word, known, '')} `invoke {context.name} --help` lists "
                 "its options."
             )
-        return (
-            f"There is no command {word!r}.{_near(word, self.collection.tasks, 'invoke ')} `invoke --list` lists all."
-        )
+        near = _near(word, self.collection.task_names, "invoke ")
+        return f"There is no command {word!r}.{near} `invoke --list` lists all."
 
 
 def _unknown_option(context: ParserContext) -> str:
@@ -171,6 +175,12 @@ def _today(word: str) -> str:
         return word
     print(f"{option} is called {_FORMER[option]} now; its former name is removed in the next version", file=sys.stderr)
     return f"{_FORMER[option]}{equals}{value}"
+
+
+def _group(task: Task[Any]) -> str:
+    """Return the title of the group that a command is listed in: the first line of its module, or of the product's."""
+    module = task.body.__module__
+    return _first_line(sys.modules[module if module.startswith(f"{__package__}.") else product.MODULE]) or "Yours"
 
 
 def _first_line(thing: object) -> str:

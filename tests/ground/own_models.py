@@ -1,9 +1,11 @@
 """The models and migrations that the ground's tests are written for, and a checkout that has them.
 
 In the checkout of a product the tests would find the product's tables, and take each for damage or for what they made
-themselves. There they run in a copy.
+themselves. There they run in a copy, which has neither the product's commands, since those may need its models, nor
+what its pyproject.toml allows: an entry that matches nothing is a finding.
 """
 
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +14,10 @@ from infra.config.settings import CHECKOUT
 
 OWN = Path(__file__).parent / "product"
 _PLACES = {"models": Path("schema", "models"), "versions": Path("migrations", "versions")}
+ISOLATION = OWN / "isolation.toml"
+_ISOLATION_TABLES = re.compile(
+    r"^\[tool\.groundwork\.isolation\b.*?(?=^\[(?!tool\.groundwork\.isolation\b)|\Z)", re.MULTILINE | re.DOTALL
+)
 # Of no use to the tests, or somebody's secrets.
 _LEFT_OUT = shutil.ignore_patterns(".git", ".venv", "venv", ".env", "*.egg-info", ".*_cache", ".hypothesis", "exports")
 
@@ -27,6 +33,10 @@ def copy_with_own_models(folder: Path, checkout: Path = CHECKOUT) -> None:
     for own, place in _PLACES.items():
         shutil.rmtree(folder / place)
         shutil.copytree(OWN / own, folder / place)
+    (folder / "infra" / "product" / "tasks.py").unlink(missing_ok=True)
+    pyproject = folder / "pyproject.toml"
+    others = _ISOLATION_TABLES.sub("", pyproject.read_text(encoding="utf-8"))
+    pyproject.write_text(f"{others}\n{ISOLATION.read_text(encoding='utf-8')}", encoding="utf-8")
 
 
 def take_as_own(checkout: Path) -> None:

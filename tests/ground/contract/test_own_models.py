@@ -1,29 +1,33 @@
 """The ground's tests in the checkout of a product: on models of their own, whatever the product declares.
 
-The kind: tests that take the product's tables for damage, for what they made themselves, or for all that there is.
+The kind: tests that take what is the product's for damage, for what they made themselves, or for all that there is.
 """
 
+import os
 import re
 import subprocess
-import sys
+import tomllib
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 
 from infra.config.settings import CHECKOUT
-from tests.ground.own_models import has_own_models
+from tests.ground.own_models import ISOLATION, has_own_models
 from tests.kit.checkout import Checkout, copy_parts
 
 pytestmark = pytest.mark.one_backend
 
-# Those that found a product's tables in their way, one of each folder and kind.
+# Those that found a product's tables, commands or allowed findings in their way, one of each folder and kind.
 ONCE_RED = (
     "tests/ground/integration/autogenerate/test_requests.py",
     "tests/ground/integration/isolation/test_causes.py",
     "tests/ground/integration/test_ledger.py",
     "tests/ground/integration/test_rights.py",
     "tests/ground/integration/test_tables.py",
+    "tests/ground/unit/test_help.py",
     "tests/ground/unit/test_names.py",
+    "tests/ground/unit/test_product_commands.py",
 )
 SHARED = '''"""Currencies, a list that all tenants share."""
 
@@ -41,38 +45,142 @@ class Currency(Base):
 '''
 
 
-def run(folder: Path, *words: str) -> "subprocess.CompletedProcess[str]":
-    """Run a module of Python in a checkout."""
-    command = [sys.executable, "-m", *words]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+VIEW = '''"""The numbers of a tenant's invoices."""
+
+from sqlalchemy import select
+from sqlalchemy.schema import CreateView
+
+from schema import Base
+from schema.models.invoices import Invoice
+
+invoice_numbers = CreateView(
+    select(Invoice.number), "invoice_numbers", metadata=Base.metadata, postgresql_with={"security_invoker": True}
+)
+'''
+TASKS = '''"""Yours: the shop's own commands."""
+
+from invoke.context import Context
+from shop_money import rounded
+
+from infra.commands.cli import command
+from schema.models.invoices import Invoice
+
+
+@command(cents="The amount.")
+def show_amount(_: Context, cents: str = "0") -> None:
+    """Show an amount as it is written on an invoice."""
+    print(Invoice.__tablename__, rounded(int(cents)))
+'''
+TEST = '''"""Invoices, as a tenant sees them."""
+
+import pytest
+from shop_money import rounded
+from sqlalchemy import Engine, text
+
+from schema.client import tenant_session
+from schema.models.invoices import Invoice
+from tests.kit.database import SignUp
+
+pytestmark = pytest.mark.one_backend
+
+
+def test_a_tenant_sees_its_own_numbers_and_the_shared_currencies(engine: Engine, sign_up: SignUp) -> None:
+    """The view shows the tenant's rows alone, the list those of nobody."""
+    ours, theirs = sign_up(), sign_up()
+    with tenant_session(engine, ours) as session:
+        session.add(Invoice(number=rounded(1299)))
+    for tenant, numbers in ((ours, ["12.99"]), (theirs, [])):
+        with tenant_session(engine, tenant) as session:
+            assert session.scalars(text("SELECT number FROM invoice_numbers")).all() == numbers
+            assert session.scalars(text("SELECT code FROM currencies")).all() == []
+'''
+ALLOWED = """
+[tool.groundwork.isolation.allow.tenant-column]
+"SELECT ON TABLE currencies" = "every tenant reads the same list, and only migrations write it"
+"""
+DEPENDENCY = {
+    "shop_money/__init__.py": '''"""Money."""
+
+
+def rounded(cents: int) -> str:
+    """Return an amount as it is written."""
+    return f"{cents / 100:.2f}"
+''',
+    "shop_money/py.typed": "",
+    "shop_money-1.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: shop-money\nVersion: 1.0\n",
+    "shop_money-1.0.dist-info/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+    "shop_money-1.0.dist-info/RECORD": "",
+}
+
+
+def run(folder: Path, *words: str, **environ: str) -> "subprocess.CompletedProcess[str]":
+    """Run a command in a checkout, as from a shell that knows nothing of this run of the tests."""
+    outside = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")}
+    return subprocess.run(words, cwd=folder, env=outside | environ, capture_output=True, text=True, check=False)
+
+
+def append(file: Path, text: str) -> None:
+    """Add a text at the end of a file."""
+    file.write_text(file.read_text(encoding="utf-8") + text, encoding="utf-8")
 
 
 @pytest.fixture
 def product(checkout: Checkout) -> Checkout:
-    """Give the checkout of a product, with the README's invoices and a shared list, and their migration."""
-    copy_parts(checkout.path, "tests")
+    """Give the checkout of a product, with the README's invoices, a shared list and a view, and their migration.
+
+    It has a test, a command and a dependency of its own.
+    """
+    path = checkout.path
+    copy_parts(path, "tests", "README.md", "LICENSE", "constraints.txt")
     readme = (CHECKOUT / "README.md").read_text(encoding="utf-8")
     invoices = re.split(r"```python\n|```", readme.partition("### A table\n")[2])[1]
-    for name, model in (("invoices", invoices), ("currencies", SHARED)):
-        (checkout.path / "schema" / "models" / f"{name}.py").write_text(model)
+    for name, model in (("invoices", invoices), ("currencies", SHARED), ("invoice_numbers", VIEW)):
+        (path / "schema" / "models" / f"{name}.py").write_text(model)
     checkout.succeed("generate", "-m", "add invoices and currencies")
+    [migration] = (path / "migrations" / "versions").glob("0002_*.py")
+    upgrade, downgrade, taken_back = migration.read_text().partition("\n\n\ndef downgrade")
+    grant = '\n    op.execute("GRANT SELECT ON currencies TO app_user")'
+    migration.write_text(upgrade + grant + downgrade + taken_back)
+    (path / "tests" / "product" / "test_invoices.py").write_text(TEST)
+    (path / "infra" / "product" / "tasks.py").write_text(TASKS)
+    (path / "infra" / "product" / "constraints.txt").write_text("shop-money==1.0\n")
+    pyproject = (path / "pyproject.toml").read_text(encoding="utf-8")
+    assert pyproject.endswith("product = []\n")
+    (path / "pyproject.toml").write_text(pyproject.removesuffix("[]\n") + '["shop-money>=1"]\n' + ALLOWED)
     return checkout
 
 
+@pytest.fixture
+def wheels(tmp_path: Path) -> Path:
+    """Give a folder with the product's dependency."""
+    (folder := tmp_path / "wheels").mkdir()
+    with ZipFile(folder / "shop_money-1.0-py3-none-any.whl", "w") as wheel:
+        for name, text in DEPENDENCY.items():
+            wheel.writestr(name, text)
+    return folder
+
+
 def test_this_checkout_has_the_grounds_own_models() -> None:
-    """They are the first tables that a product begins with, so that no copy is made here."""
+    """They are the first tables that a product begins with, so that no copy is made here; so is what they may break."""
     assert has_own_models()
+    ours, first = (tomllib.loads(file.read_text(encoding="utf-8")) for file in (ISOLATION, CHECKOUT / "pyproject.toml"))
+    assert ours["tool"]["groundwork"]["isolation"] == first["tool"]["groundwork"]["isolation"]
 
 
 @pytest.mark.slow
-def test_a_product_leaves_the_grounds_tests_green(product: Checkout) -> None:
-    """`pytest` runs the product's tests alone, on its tables; the ground's are run on models of their own."""
-    assert not has_own_models(product.path)
-    own = run(product.path, "pytest", "-q", "-n", "0", "-p", "no:randomly")
-    assert (own.returncode, "2 passed" in own.stdout) == (0, True), own.stdout
-    refused = run(product.path, "pytest", "-q", "tests/ground/unit/test_names.py")
+def test_a_product_leaves_the_grounds_tests_green(product: Checkout, wheels: Path) -> None:
+    """The product's CI installs what it needs and is green: `pytest` runs its tests alone, on its tables.
+
+    The ground's are run on models of their own.
+    """
+    path, python = product.path, ".venv/bin/python"
+    assert not has_own_models(path)
+    found = f"{wheels} {os.environ.get('PIP_FIND_LINKS', '')}"
+    ci = run(path, "infra/product/ci/run", PIP_FIND_LINKS=found, STACK_BACKEND=product.backend)
+    assert (ci.returncode, "3 passed" in ci.stdout) == (0, True), ci.stdout + ci.stderr
+    command = run(path, python, "-m", "invoke", "show-amount", "--cents", "1299")
+    assert (command.returncode, command.stdout) == (0, "invoices 12.99\n"), command.stderr
+    refused = run(path, python, "-m", "pytest", "-q", "tests/ground/unit/test_names.py")
     assert (refused.returncode, "invoke test --ground" in refused.stdout + refused.stderr) == (2, True)
-    ground = run(product.path, "invoke", "test", "--ground", "--options", f"-q -n 0 {' '.join(ONCE_RED)}")
-    assert (ground.returncode, " passed" in ground.stdout) == (0, True), ground.stdout
-    lint = run(product.path, "invoke", "lint")
-    assert lint.returncode == 0, lint.stdout + lint.stderr
+    ground = run(path, python, "-m", "invoke", "test", "--ground", "--options", f"-q -n 0 {' '.join(ONCE_RED)}")
+    assert (ground.returncode, " passed" in ground.stdout) == (0, True), ground.stdout + ground.stderr

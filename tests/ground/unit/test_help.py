@@ -32,6 +32,19 @@ for words in json.load(sys.stdin):
 json.dump(said, sys.stdout)
 """
 
+PRODUCT = '''"""Yours: the shop's own commands."""
+
+from invoke.context import Context
+
+from infra.commands.cli import command
+
+
+@command(name="Whom to greet.")
+def greet(_: Context, name: str = "world") -> None:
+    """Greet somebody."""
+    print(f"hello {name}")
+'''
+
 
 class Said(NamedTuple):
     """What a line of words for `invoke` ended with, and what it printed."""
@@ -102,14 +115,18 @@ def test_a_command_may_have_an_option_h_of_its_own(capsys: pytest.CaptureFixture
 
 
 def test_commands_are_listed_in_groups(copy: Path) -> None:
-    """Each command stands once, under what its group is for, the most used group first; so without any word, too."""
+    """Each command stands once, under what its group is for, the most used group first; so without any word, too.
+
+    The product's are the last group.
+    """
+    (copy / "infra" / "product" / "tasks.py").write_text(PRODUCT)
     listed, bare = (said.out for said in invoke_each(copy, [["--list"], []]))
     groups = [group.split("\n") for group in listed.split("\n\n")[1:-1]]
     names = [line.split()[0] for group in groups for line in group[1:] if re.match(r"  [a-z]", line)]
-    assert sorted(names) == sorted(listed_commands())
+    assert sorted(names) == sorted({*listed_commands(), "greet"})
     assert names[0] == "up"
     assert [group[0].partition(":")[0] for group in groups] == [
-        *("Every day", "Migrations", "Tenants", "Isolation", "Operations", "Quality", "Ground")
+        *("Every day", "Migrations", "Tenants", "Isolation", "Operations", "Quality", "Ground", "Yours")
     ]
     assert bare == listed
 

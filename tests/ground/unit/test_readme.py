@@ -10,16 +10,17 @@ from infra.config.settings import CHECKOUT
 README = (CHECKOUT / "README.md").read_text(encoding="utf-8")
 
 
+_LIST = """
+from tasks import namespace
+
+print(*(name for name, task in namespace.tasks.items() if task.body.__module__.startswith("infra.commands.")))
+"""
+
+
 def listed_commands() -> set[str]:
-    """Return the commands that `invoke --list` names."""
-    listed = subprocess.run(
-        [sys.executable, "-m", "invoke", "--list", "--list-format=json"],
-        cwd=CHECKOUT,
-        check=True,
-        capture_output=True,
-        text=True,
-    ).stdout
-    return set(re.findall(r'"name": "([a-z-]+)"', listed)) - {"tasks"}
+    """Return the commands of the ground that `invoke --list` names; what a product adds its own README describes."""
+    list_them = [sys.executable, "-c", _LIST]
+    return set(subprocess.run(list_them, cwd=CHECKOUT, check=True, capture_output=True, text=True).stdout.split())
 
 
 def test_every_command_is_described() -> None:
