@@ -3,16 +3,15 @@
 The kind: tests that take the product's tables for damage, for what they made themselves, or for all that there is.
 """
 
-import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from infra.config.settings import CHECKOUT
 from tests.ground.own_models import has_own_models
 from tests.kit.checkout import Checkout, copy_parts
+from tests.kit.pages import block_of
 
 pytestmark = pytest.mark.one_backend
 
@@ -25,20 +24,6 @@ ONCE_RED = (
     "tests/ground/integration/test_tables.py",
     "tests/ground/unit/test_names.py",
 )
-SHARED = '''"""Currencies, a list that all tenants share."""
-
-from sqlalchemy.orm import Mapped, mapped_column
-
-from schema import Base
-
-
-class Currency(Base):
-    """A currency by its code (ISO 4217)."""
-
-    __tablename__ = "currencies"
-
-    code: Mapped[str] = mapped_column(primary_key=True)
-'''
 
 
 def run(folder: Path, *words: str) -> "subprocess.CompletedProcess[str]":
@@ -49,12 +34,11 @@ def run(folder: Path, *words: str) -> "subprocess.CompletedProcess[str]":
 
 @pytest.fixture
 def product(checkout: Checkout) -> Checkout:
-    """Give the checkout of a product, with the README's invoices and a shared list, and their migration."""
+    """Give the checkout of a product, with the documented invoices and shared list, and their migration."""
     copy_parts(checkout.path, "tests")
-    readme = (CHECKOUT / "README.md").read_text(encoding="utf-8")
-    invoices = re.split(r"```python\n|```", readme.partition("### A table\n")[2])[1]
-    for name, model in (("invoices", invoices), ("currencies", SHARED)):
-        (checkout.path / "schema" / "models" / f"{name}.py").write_text(model)
+    for name, section in (("invoices", "A table"), ("currencies", "A list that all tenants share")):
+        model = block_of("schema/README.md", section)
+        (checkout.path / "schema" / "models" / f"{name}.py").write_text(model.text)
     checkout.succeed("generate", "-m", "add invoices and currencies")
     return checkout
 
