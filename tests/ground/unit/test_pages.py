@@ -52,7 +52,7 @@ def test_every_command_in_the_text_exists(page: str) -> None:
     assert set(named) <= listed_commands()
 
 
-@pytest.mark.parametrize("block", BLOCKS, ids=str)
+@pytest.mark.parametrize("block", BLOCKS, ids=lambda block: f"{block.page}:{block.line}")
 def test_every_block_is_of_a_language_that_is_run(block: Block) -> None:
     """A block says what language it is in, and is correct in it; `tests/ground/contract/test_pages_run.py` runs it."""
     LANGUAGES[block.language](block)
