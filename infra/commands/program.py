@@ -81,7 +81,7 @@ class Commands(Program):
             _print_columns(((name, _first_line(task)) for name, task in tasks), width)
             print()
         print("`invoke COMMAND --help` shows what a command does and its options.")
-        print("`invoke --help` shows Invoke's own options; README.md explains the rest.")
+        print("`invoke --help` shows Invoke's own options; infra/commands/README.md explains the rest.")
 
     def print_task_help(self, name: str) -> None:
         """Print what a command does, its arguments and its options."""

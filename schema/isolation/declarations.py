@@ -141,11 +141,13 @@ def _parse_allowed(rule: str, name: str, value: object, pyproject: Path) -> Allo
 def _table(within: Mapping[str, Any], key: str, pyproject: Path) -> Mapping[str, Any]:
     found = within.get(key, {})
     if not isinstance(found, Mapping):
-        raise ConfigError(f"{key} in {pyproject} is no table. Write it as the README shows, under [{_WHERE}].")
+        raise ConfigError(
+            f"{key} in {pyproject} is no table. Write it as schema/isolation/README.md shows, under [{_WHERE}]."
+        )
     return found
 
 
 def _text(value: object, key: str, pyproject: Path) -> str:
     if not isinstance(value, str):
-        raise ConfigError(f"{_WHERE}.{key} in {pyproject} is no text. Write it as the README shows.")
+        raise ConfigError(f"{_WHERE}.{key} in {pyproject} is no text. Write it as schema/isolation/README.md shows.")
     return value

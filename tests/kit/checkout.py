@@ -73,6 +73,26 @@ class Checkout:
         self.said += [out, err]
         return subprocess.CompletedProcess(words, process.returncode, out, err)
 
+    def shell(self, script: str, **environ: str) -> Done:
+        """Run a script in the checkout as it is written in a shell whose environment is activated, to its end.
+
+        Nobody types anything, and the editor leaves every file as it is.
+        """
+        path = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
+        words = ("bash", "-euo", "pipefail", "-c", script)
+        done = subprocess.run(
+            words,
+            cwd=self.path,
+            env=self._environment() | {"PATH": path, "EDITOR": "true"} | environ,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            umask=self.umask,
+        )
+        self.said += [done.stdout, done.stderr]
+        return done
+
     def succeed(self, *words: str, **environ: str) -> Done:
         """Run `invoke …`, which must succeed."""
         done = self.invoke(*words, **environ)

@@ -1,9 +1,11 @@
-"""The JSON documents of commands, and what the README says of them."""
+"""The JSON documents of commands, and what their page says of them."""
 
 import re
 from typing import Any
 
-from infra.config.settings import CHECKOUT
+from tests.kit import pages
+
+_PAGE = "infra/commands/README.md"
 
 
 def keys_of(document: Any) -> set[str]:
@@ -18,8 +20,7 @@ def keys_of(document: Any) -> set[str]:
 
 
 def described_keys(command: str) -> set[str]:
-    """Return the keys that the README's table of documents names for a command."""
-    readme = (CHECKOUT / "README.md").read_text(encoding="utf-8")
-    row = re.search(rf"^\| `{command}` \| (.*\{{.*)\|$", readme, re.MULTILINE)
-    assert row, f"the README describes no document of {command}"
+    """Return the keys that the table of documents names for a command."""
+    row = re.search(rf"^\| `{command}` \| (.*\{{.*)\|$", pages.read(_PAGE), re.MULTILINE)
+    assert row, f"{_PAGE} describes no document of {command}"
     return set(re.findall(r'"([a-z_]+\d*)"', row[1]))

@@ -1,7 +1,6 @@
-"""The README's daily hour, with the README's own code."""
+"""The daily hour, with the code of the pages."""
 
 import json
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,28 +8,25 @@ from pathlib import Path
 import pytest
 
 from infra.config.identity import Service
-from infra.config.settings import CHECKOUT, Role
+from infra.config.settings import Role
 from tests.kit.checkout import Checkout, copy_project
+from tests.kit.pages import README, block_of, blocks, has_own_readme
 
 pytestmark = pytest.mark.one_backend
 
-README = (CHECKOUT / "README.md").read_text(encoding="utf-8")
+TABLES = "schema/README.md"
 
 
-def code(section: str) -> str:
-    """Return the first Python block of a section of the README."""
-    return re.split(r"```python\n|```", README.partition(f"### {section}\n")[2])[1]
+def declare(checkout: Path, page: str = TABLES) -> None:
+    """Paste the documented tables into a checkout."""
+    declared = [block for block in blocks(page) if block.file.startswith("schema/models/")]
+    assert declared
+    for block in declared:
+        (checkout / block.file).write_text(block.text)
 
 
-def declare(checkout: Path) -> None:
-    """Paste the README's tables into a checkout."""
-    tables = {"invoices": "A table", "notes": "Policies and triggers of your own", "audit": "Rights"}
-    for name, section in tables.items():
-        (checkout / "schema" / "models" / f"{name}.py").write_text(code(section))
-
-
-def test_the_readmes_tables_become_isolated_tables(checkout: Checkout) -> None:
-    """The README's models, generated and migrated, are tables under forced row level security; nothing is pending."""
+def test_the_documented_tables_become_isolated_tables(checkout: Checkout) -> None:
+    """The documented models, generated and migrated, are tables under forced row level security; nothing is pending."""
     declare(checkout.path)
     up = json.loads(checkout.succeed("up", "--json").stdout)
     assert (
@@ -54,28 +50,34 @@ def test_the_readmes_tables_become_isolated_tables(checkout: Checkout) -> None:
     checkout.succeed("generate", "--empty", "-m", "index")
     index_file = checkout.path / "migrations" / "versions" / "0003_index.py"
     assert index_file.exists()
-    index_file.write_text(f'revision = "0003"\ndown_revision = "0002"\n{code("Indexes without standing in the way")}')
+    index_code = block_of("schema/migration/README.md", "Indexes on large tables").text
+    index_file.write_text(f'revision = "0003"\ndown_revision = "0002"\n{index_code}')
     checkout.succeed("migrate")
-    index = "SELECT indisvalid FROM pg_index WHERE indexrelid = 'ix_invoices_number'::regclass"
+    index = "SELECT indisvalid FROM pg_index WHERE indexrelid = 'ix_users_tenant_id_role'::regclass"
     assert checkout.query(Role.OWNER, index) == [(True,)]
 
 
 @pytest.mark.slow
-def test_lint_is_content_with_the_readmes_tables(tmp_path: Path) -> None:
-    """Whoever pastes the README's tables as it says has nothing to correct: neither style, types nor layers."""
+@pytest.mark.parametrize("page", [TABLES, *([README] if has_own_readme() else [])])
+def test_lint_is_content_with_the_documented_tables(page: str, tmp_path: Path) -> None:
+    """Whoever pastes the documented tables as the page says has nothing to correct: neither style, types nor layers."""
     folder = copy_project(tmp_path / "shop", "tests")
-    declare(folder)
+    declare(folder, page)
     done = subprocess.run(
         [sys.executable, "-m", "invoke", "lint"], cwd=folder, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_the_readmes_query_runs(checkout: Checkout) -> None:
-    """The README's sign-up leaves one tenant with one user, which maintenance sees."""
+def test_the_documented_query_runs(checkout: Checkout) -> None:
+    """The documented sign-up leaves one tenant with one user, which maintenance sees."""
     checkout.succeed("up", "migrate")
     done = subprocess.run(
-        [sys.executable, "-c", code("A query")], cwd=checkout.path, capture_output=True, text=True, check=False
+        [sys.executable, "-c", block_of(TABLES, "Queries").text],
+        cwd=checkout.path,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     assert checkout.query(Role.MAINTENANCE, "SELECT email FROM users JOIN tenants USING (tenant_id)") == [

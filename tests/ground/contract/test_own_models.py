@@ -4,7 +4,6 @@ The kind: tests that take what is the product's for damage, for what they made t
 """
 
 import os
-import re
 import subprocess
 import tomllib
 from pathlib import Path
@@ -15,6 +14,7 @@ import pytest
 from infra.config.settings import CHECKOUT
 from tests.ground.own_models import ISOLATION, has_own_models
 from tests.kit.checkout import Checkout, copy_parts
+from tests.kit.pages import block_of
 
 pytestmark = pytest.mark.one_backend
 
@@ -29,20 +29,6 @@ ONCE_RED = (
     "tests/ground/unit/test_names.py",
     "tests/ground/unit/test_product_commands.py",
 )
-SHARED = '''"""Currencies, a list that all tenants share."""
-
-from sqlalchemy.orm import Mapped, mapped_column
-
-from schema import Base
-
-
-class Currency(Base):
-    """A currency by its code (ISO 4217)."""
-
-    __tablename__ = "currencies"
-
-    code: Mapped[str] = mapped_column(primary_key=True)
-'''
 
 
 VIEW = '''"""The numbers of a tenant's invoices."""
@@ -132,9 +118,9 @@ def product(checkout: Checkout) -> Checkout:
     """
     path = checkout.path
     copy_parts(path, "tests", "README.md", "LICENSE", "constraints.txt")
-    readme = (CHECKOUT / "README.md").read_text(encoding="utf-8")
-    invoices = re.split(r"```python\n|```", readme.partition("### A table\n")[2])[1]
-    for name, model in (("invoices", invoices), ("currencies", SHARED), ("invoice_numbers", VIEW)):
+    sections = {"invoices": "A table", "currencies": "A list that all tenants share"}
+    documented = {name: block_of("schema/README.md", section).text for name, section in sections.items()}
+    for name, model in {**documented, "invoice_numbers": VIEW}.items():
         (path / "schema" / "models" / f"{name}.py").write_text(model)
     checkout.succeed("generate", "-m", "add invoices and currencies")
     [migration] = (path / "migrations" / "versions").glob("0002_*.py")

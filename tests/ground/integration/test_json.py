@@ -15,7 +15,7 @@ FAILS = "op.execute('SELECT 1 / 0')"
 
 
 def told(commands: Checkout, *words: str) -> Any:
-    """Run a command with --json and return the document that is all of its stdout; the README knows all its keys."""
+    """Run a command with --json and return the document that is all of its stdout; their page knows all its keys."""
     document = json.loads(commands.succeed(*words, "--json").stdout)
     command = " ".join(word for word in words[:2] if word in {*words[:1], "--plan"})
     assert keys_of(document) <= described_keys(command)

@@ -135,7 +135,7 @@ def test_asyncio_has_users_too(stack: RunningStack, tenant: UUID) -> None:
 def test_a_policy_for_a_user_shows_nothing_without_one(
     scratch: Scratch, declared: MetaData, stack: RunningStack, make_engine: MakeEngine
 ) -> None:
-    """As the README has it: a user sees the own rows of the tenant; without one there are none, not even a nameless."""
+    """As the page has it: a user sees the own rows of the tenant; without one there are none, not even a nameless."""
 
     class Product(DeclarativeBase):
         metadata = declared

@@ -1,4 +1,4 @@
-"""The README's recipes for web handlers, each with a commit that fails and with one that does not.
+"""The documented recipes for web handlers, each with a commit that fails and with one that does not.
 
 The kind: who is told of a success sees it committed. A commit fails after the handler has returned (a duplicate at the
 flush, a deferred constraint at COMMIT itself), so whatever answers before it, or swallows its error, acknowledges a row
@@ -6,7 +6,6 @@ that is lost.
 """
 
 import asyncio
-import re
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -29,7 +28,7 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from infra.config.settings import CHECKOUT, Role
+from infra.config.settings import Role
 from schema.client.aio.engine import create_async_engine
 from schema.client.aio.session import in_tenant_session as in_async_tenant_session
 from schema.client.aio.session import tenant_session as async_tenant_session
@@ -41,11 +40,11 @@ from schema.models.tenants import Tenant
 from schema.models.users import User
 from tests.ground.integration.conftest import Scratch
 from tests.kit.database import MakeEngine
+from tests.kit.pages import blocks
 from tests.kit.stack import RunningStack
 
 pytestmark = pytest.mark.one_backend
 
-README = (CHECKOUT / "README.md").read_text(encoding="utf-8")
 Post = Callable[[str], int]  # asks for a new user of a name, and returns the status of the answer
 
 
@@ -68,11 +67,10 @@ class StateOfTenant:
 
 
 def recipe(framework: str, engine: Engine) -> Any:
-    """Run the README's block for a framework, and return its application."""
-    blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    (block,) = (block for block in blocks if f"from {framework}" in block)
+    """Run the documented block for a framework, and return its application."""
+    (block,) = (block for block in blocks("schema/README.md") if f"from {framework}" in block.text)
     names = {"engine": engine, "current_tenant": current_tenant, "__name__": "product"}
-    exec(compile(block, f"README.md: {framework}", "exec"), names)  # noqa: S102 - the block is ours
+    exec(compile(block.text, str(block), "exec"), names)  # noqa: S102 - the block is ours
     return names["app"]
 
 
@@ -88,7 +86,7 @@ def disposing(engine: AsyncEngine) -> Any:
 
 
 def asynchronous_fastapi(engine: AsyncEngine) -> FastAPI:
-    """Write the same for asyncio, as the README says."""
+    """Write the same for asyncio, as the page says."""
     app = FastAPI(lifespan=disposing(engine))
 
     async def session(tenant: Annotated[UUID, Depends(current_tenant)]) -> AsyncIterator[AsyncSession]:
@@ -104,7 +102,7 @@ def asynchronous_fastapi(engine: AsyncEngine) -> FastAPI:
 
 
 def asynchronous_starlette(engine: AsyncEngine) -> Starlette:
-    """Write the same for asyncio, as the README says."""
+    """Write the same for asyncio, as the page says."""
 
     @in_async_tenant_session(engine, lambda request: request.state.tenant)
     async def add_user(session: AsyncSession, request: Request) -> JSONResponse:

@@ -14,7 +14,8 @@ from invoke.context import Context
 from invoke.tasks import task
 
 from infra.commands.program import Commands
-from tests.ground.unit.test_readme import listed_commands
+from tests.ground.unit.test_pages import listed_commands
+from tests.kit import pages
 
 _RUN = """
 import contextlib, io, json, sys
@@ -131,6 +132,19 @@ def test_commands_are_listed_in_groups(copy: Path) -> None:
     assert bare == listed
 
 
+def test_every_option_is_described(copy: Path) -> None:
+    """The page of the commands names each option that the help of a command has, and no other."""
+    rows = dict(re.findall(r"^\| `invoke ([a-z-]+)(.*?)` \|", pages.read("infra/commands/README.md"), re.MULTILINE))
+    helped = [said.out for said in invoke_each(copy, [[command, "--help"] for command in rows])]
+    described = {command: set(re.findall(r"(?<=[ [])(?:--[a-z-]+|-m\b)", row)) for command, row in rows.items()}
+    assert described == {command: _options(text) for command, text in zip(rows, helped, strict=True)}
+
+
+def _options(text: str) -> set[str]:
+    """Return the options that a command's help lists; the page has `-m` for the long form of that one."""
+    return {"-m" if name == "--message" else name for name in re.findall(r"^ .*?(--[a-z-]+)", text, re.MULTILINE)}
+
+
 def test_help_on_no_command_is_invokes_own_and_the_list_names_it(copy: Path) -> None:
     """Bare --help and -h show Invoke's own options, before it reads this project; the list says so.
 
@@ -140,7 +154,7 @@ def test_help_on_no_command_is_invokes_own_and_the_list_names_it(copy: Path) -> 
     for said in helped:
         assert (said.code, said.err) == (0, "")
         assert "--list" in said.out
-    for named in ("`invoke COMMAND --help`", "`invoke --help`", "README.md"):
+    for named in ("`invoke COMMAND --help`", "`invoke --help`", "infra/commands/README.md"):
         assert named in listed.out
 
 
