@@ -87,6 +87,20 @@ def update(
         raise Exit(_how_to_go_on(proposal), 1)
 
 
+@command(version="The version: three numbers, as 1.2.3.")
+def release(context: Context, version: str) -> None:
+    """Release the ground: check the code, commit the version, and tag it with what the CHANGELOG says of it.
+
+    Nothing is pushed. A product has no use for it: its releases are its own affair.
+    """
+    from infra.commands.ground.release import release as released
+    from infra.commands.quality import lint
+
+    tag = released(CHECKOUT, version, lambda: lint(context))
+    print(f"{tag} is made. When the tests of this commit are green, publish it: `git push origin HEAD {tag}`.")
+    print(f"`git tag --delete {tag}` and `git reset --keep ORIG_HEAD` take it back.")
+
+
 def _resolve(target: "Target") -> None:
     from infra.commands.ground.update import resolve
 

@@ -90,12 +90,19 @@ class Git:
 
     def commit(self, tree: str, message: str, *parents: str) -> str:
         """Make a commit of a tree, by the user where git knows one, and return it; no branch gets it."""
+        words = [word for parent in parents for word in ("-p", parent)]
+        return self._by_somebody()("commit-tree", tree, *words, stdin=message).strip()
+
+    def tag(self, name: str, commit: str, message: str) -> None:
+        """Make a tag with a message, by the user where git knows one; headings of the message are kept."""
+        self._by_somebody()("tag", "--annotate", "--cleanup=verbatim", "--file=-", name, commit, stdin=message)
+
+    def _by_somebody(self) -> "Git":
+        """Return git with a person for what it does not know of the user."""
         unknown = {
             f"GIT_{role}_{part}": text
             for role in ("AUTHOR", "COMMITTER")
             if not self("var", f"GIT_{role}_IDENT", may_fail=True)
             for part, text in _NOBODY.items()
         }
-        words = [word for parent in parents for word in ("-p", parent)]
-        made = Git(self.folder, {**self.environ, **unknown})("commit-tree", tree, *words, stdin=message)
-        return made.strip()
+        return Git(self.folder, {**self.environ, **unknown})

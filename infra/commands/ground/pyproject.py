@@ -111,6 +111,13 @@ def rename(document: tomlkit.TOMLDocument, name: str) -> None:
                     wanted[at] = f"{name}[{each.removeprefix(former)}"
 
 
+def with_version(text: str, version: str) -> str:
+    """Return a pyproject.toml with another version of the project."""
+    document = tomlkit.parse(text)
+    _project(document)["version"] = version
+    return tomlkit.dumps(document)
+
+
 def _project(document: tomlkit.TOMLDocument) -> Table:
     project: Any = document["project"]
     return project  # type: ignore[no-any-return]  # TOML may have anything there; `read` has looked
