@@ -66,8 +66,8 @@ def generate(
 
         _tell_files((blank.write_blank_revision(CHECKOUT, request, _applied),), json=json)
         return
-    proof = ComparisonCache(CHECKOUT, state_directory(project()) / "generated.json", title=message)
-    path = None if request.plain and proof.is_fresh() else _generated(request, proof)
+    cache = ComparisonCache(CHECKOUT, state_directory(project()) / "generated.json")
+    path = None if request.plain and cache.is_fresh() else _generated(request, cache)
     if path:
         from schema.migration.generate.command import findings
         from schema.migration.lint.check import by_kind
@@ -98,15 +98,14 @@ def _join(message: str, rebase: str) -> tuple[Path, ...]:
     return branches.rebase(CHECKOUT, rebase, applied) if rebase else branches.merge(CHECKOUT, message, applied)
 
 
-def _generated(request: "Request", proof: "ComparisonCache") -> Path | None:
-    with proof.watch:
-        from schema.migration.generate.command import generate as write_migration
+def _generated(request: "Request", cache: "ComparisonCache") -> Path | None:
+    from schema.migration.generate.command import generate as write_migration
 
-        settings = Settings.load()
+    settings = Settings.load()
     owner, ephemeral = _owner_if_up(settings), _ephemeral(settings)
-    path = write_migration(owner, settings, request, ephemeral=ephemeral, watch=proof.watch)
+    path = write_migration(owner, settings, request, ephemeral=ephemeral)
     if path is None and request.plain:
-        proof.store()
+        cache.store()
     return path
 
 

@@ -13,14 +13,15 @@ def digest(paths: Iterable[Path], *words: str) -> str:
     """
     whole = hashlib.sha256("\0".join(words).encode())
     for path in paths:
-        for file in _files(path):
+        for file in files_of(path):
             content = file.read_bytes()
             whole.update(f"\0{file.relative_to(path.parent).as_posix()}\0{len(content)}\0".encode())
             whole.update(content)
     return whole.hexdigest()
 
 
-def _files(path: Path) -> Iterator[Path]:
+def files_of(path: Path) -> Iterator[Path]:
+    """Yield a file, or all files of a folder but Python's caches, in order; nothing where there is neither."""
     if path.is_file():
         yield path
     else:

@@ -26,7 +26,7 @@ def resolve_project(
     project = project_at(checkout)
     if new or Record.load(project) is not None:
         return project
-    former = _former(project)
+    former = _former(project, say)
     if not former:
         if adopt:
             raise StackError("There is no stack to adopt: none was left by a checkout of this name that is gone.")
@@ -58,13 +58,20 @@ def forget_adoption(project: Project) -> None:
         adoption_note(own).unlink()
 
 
-def _former(project: Project) -> list[Project]:
-    """Return the projects of checkouts of the same name whose folder is gone."""
+def _former(project: Project, say: Callable[[str], None]) -> list[Project]:
+    """Return the projects of checkouts of the same name whose folder is gone.
+
+    A damaged record is reported and left out: it may be of a checkout that this one has nothing to do with.
+    """
     name = project.id.rpartition("-")[0]
     found = []
     for record_file in sorted(state_directory(project).parent.glob(f"{name}-????????/state.json")):
         candidate = Project(record_file.parent.name, "")
-        record = Record.load(candidate)
+        try:
+            record = Record.load(candidate)
+        except StackError as error:
+            say(str(error))
+            continue
         if record is not None and not Path(record.path).exists():
             found.append(candidate._replace(path=record.path))
     return found

@@ -136,7 +136,8 @@ class Checkout:
 
     def _environment(self) -> dict[str, str]:
         settings = {key_of(setting) for setting in fields(Settings)}
-        kept = {key: value for key, value in os.environ.items() if key not in settings}
+        # Nothing of this run either: pytest has a variable that is another in every test.
+        kept = {key: value for key, value in os.environ.items() if key not in settings and key[:7] != "PYTEST_"}
         # Python takes bytecode for that of a file of the same size and second, and tests edit files fast.
         python = {"PYTHONWARNINGS": "error::DeprecationWarning", "PYTHONDONTWRITEBYTECODE": "1"}
         return kept | {"STACK_BACKEND": self.backend} | python | self.environ

@@ -1,6 +1,5 @@
 """Write migrations from the models."""
 
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from alembic import command
@@ -28,14 +27,12 @@ def generate(
     checkout: Path = CHECKOUT,
     metadata: MetaData | None = None,
     ephemeral: Ephemeral | None = None,
-    watch: AbstractContextManager[object] | None = None,
 ) -> Path | None:
     """Write the migration from what the migrations make to what the models declare; None where these agree.
 
     The two are compared in a shadow database, so the state of the development database does not count and nothing
     of a tenant's is read. It is made on the owner's server or, where there is none or the owner may not make one, on
     the server that `ephemeral` gives for a while. `metadata` is what is declared: the product's models unless given.
-    Whatever the answer follows from is read while `watch` is entered, and no server is looked for then.
 
     Raises:
         DatabaseUnavailable: the server is away or refuses the owner.
@@ -43,21 +40,18 @@ def generate(
             or no database can be made.
     """
     _ = request.title  # refused before anything connects
-    watch = watch or nullcontext()
-    with watch:
-        declared = load_models() if metadata is None else metadata
-        refuse_other_schemas(declared)
-        migrations = Migrations.load(checkout, lambda: ask(owner, settings))
-        template = key(checkout, migrations.scripts.versions)
+    declared = load_models() if metadata is None else metadata
+    refuse_other_schemas(declared)
+    migrations = Migrations.load(checkout, lambda: ask(owner, settings))
+    template = key(checkout, migrations.scripts.versions)
 
     def apply(database: DatabaseUrl) -> None:
-        with owner_engine(database, settings).connect() as connection, watch:
+        with owner_engine(database, settings).connect() as connection:
             _apply(migrations, connection)
 
     with (
         migrated_shadow(owner, settings, template, apply, ephemeral) as shadow,
         owner_engine(shadow, settings).connect() as connection,
-        watch,
     ):
         return Generation(migrations, connection, declared, request, applied=lambda: ask(owner, settings)).run()
 

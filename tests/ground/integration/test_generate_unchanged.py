@@ -33,17 +33,9 @@ ComparisonCache.is_fresh = ask
 {_RUN}
 """
 _HELPER = """\
-import os
-from importlib.metadata import entry_points
 from pathlib import Path
 
-here = Path(__file__).parent
-title = (here / "title.txt").read_text() + os.environ.get("SHOP_TITLE", "")
-plug_ins = (entry_points(group="shop.models"), (here / "extra.txt").exists(), sorted((here / "parts").iterdir()))
-try:
-    import shop_local
-except ImportError:
-    shop_local = None
+title = (Path(__file__).parent / "title.txt").read_text()
 """
 _MODEL = """
 from sqlalchemy.orm import Mapped, mapped_column
@@ -111,7 +103,6 @@ def noted(
         path = copy_project(tmp_path_factory.mktemp("noted") / "shop")
         (path / "shop_helper.py").write_text(_HELPER)
         (path / "title.txt").write_text("Shop")
-        (path / "parts").mkdir()
         models = path / "schema" / "models" / "__init__.py"
         models.write_text(f"{models.read_text()}\nimport shop_helper\n")
         noted = Noted(Checkout(path, backend, {"DATABASE_OWNER_URL": stack.url(Role.OWNER).libpq()}))
@@ -202,28 +193,15 @@ def _make(name: str, text: str = "") -> Change:
     return lambda noted: _changed(noted.path(name), text.encode())
 
 
-def _note(edit: Callable[[str, Noted], str]) -> Change:
-    return lambda noted: _changed(noted.note, edit(noted.note.read_text(), noted).encode())
-
-
-@contextmanager
-def _readable(noted: Noted) -> Iterator[None]:
-    noted.note.chmod(0o644)
-    try:
-        yield
-    finally:
-        noted.note.chmod(0o600)
+def _note(edit: Callable[[str], str]) -> Change:
+    return lambda noted: _changed(noted.note, edit(noted.note.read_text()).encode())
 
 
 CHANGES: dict[str, Change] = {
     "a model": _edit("schema/models/users.py"),
     "a new model": _make("schema/models/late.py", _MODEL),
-    "a helper of the models": _edit("shop_helper.py"),
-    "a file that they read": _edit("title.txt"),
-    "a file that they looked for": _make("extra.txt"),
-    "a folder that they listed": _make("parts/one.txt"),
-    "a module that was not there": _make("shop_local.py"),
-    "a module that hides another": _make("sqlalchemy.py"),
+    "a module that the models import": _edit("shop_helper.py"),
+    "that module gone": lambda noted: _changed(noted.path("shop_helper.py"), None),
     "the settings' file": _make(".env", "LOG_LEVEL=DEBUG\n"),
     "a migration": _edit(_MIGRATION),
     "a new migration": _make("migrations/versions/0002_next.py"),
@@ -233,12 +211,8 @@ CHANGES: dict[str, Change] = {
     "the code that compares": _edit("schema/migration/diff/compare.py"),
     "pyproject.toml": _edit("pyproject.toml"),
     "tasks.py": _edit("tasks.py"),
-    "a damaged note": _note(lambda text, _: text[:-40]),
-    "a note of nothing": _note(lambda *_: "{}"),
-    "a note of a copy": _note(
-        lambda text, noted: text.replace(str(noted.checkout.path), f"{noted.checkout.path}-copy")
-    ),
-    "a note open to others": _readable,
+    "a damaged note": _note(lambda text: text[:-40]),
+    "a note of nothing": _note(lambda _: "{}"),
 }
 
 
@@ -253,17 +227,12 @@ def test_whatever_changed_is_compared(noted: Noted, holds: Holds, change: Change
 
 @pytest.mark.parametrize(
     "told",
-    [{"SHOP_TITLE": "!"}, {"TZ": "Asia/Tokyo"}, {"DATABASE_SSLMODE": "disable"}, {"options": "-BO"}],
-    ids=["a variable", "a variable of C", "a setting", "Python's options"],
+    [{"SHOP_TITLE": "!"}, {"DATABASE_SSLMODE": "disable"}, {"options": "-BO"}],
+    ids=["a variable", "a setting", "Python's options"],
 )
 def test_a_process_that_is_told_other_things_compares(noted: Noted, told: dict[str, str]) -> None:
     """What the environment and Python's options say is part of the input."""
     assert not noted.holds(**told)
-
-
-def test_another_command_line_compares(noted: Noted) -> None:
-    """A model may have read the command line."""
-    assert not noted.holds("other")
 
 
 @pytest.mark.parametrize("said", ["'--allow-drop'", "'--rename', 'users:people'"])
@@ -278,13 +247,36 @@ def test_a_title_that_is_none_is_refused_all_the_same(noted: Noted) -> None:
     assert (done.returncode, done.stdout) == (5, "")
 
 
-def test_what_nobody_read_is_no_reason_to_compare(noted: Noted) -> None:
-    """A variable nobody asked for, a file nobody looked for, one written as it was, a module's that nobody imports."""
-    noted.path("title.txt").write_text("Shop")
+def test_what_decides_nothing_is_no_reason_to_compare(noted: Noted) -> None:
+    """What each terminal has its own of, a file beside the code, one written as it was, and bytecode."""
+    noted.path("shop_helper.py").write_text(_HELPER)
     cache = noted.path("schema/__pycache__")
     cache.mkdir(exist_ok=True)
     with _changed(noted.path("notes.txt"), b"..."), _changed(cache / "nobody.cpython-311.pyc", b"..."):
-        assert noted.holds(UNHEARD="1")
+        assert noted.holds(TERM="dumb", COLUMNS="40")
+
+
+@pytest.mark.parametrize("kind", ["dist-info", "pth"])
+def test_what_is_installed_is_part_of_the_input(noted: Noted, tmp_path: Path, kind: str) -> None:
+    """A package more, or another version of one, is compared with."""
+    assert noted.holds(PYTHONPATH=str(tmp_path)) is noted.holds(PYTHONPATH="")
+    (tmp_path / f"shop-2.0.{kind}").touch()
+    assert not noted.holds(PYTHONPATH=str(tmp_path))
+
+
+def test_what_changes_while_it_is_compared_leaves_no_note(noted: Noted) -> None:
+    """Nobody knows which of its two contents was compared; the next run compares again."""
+    model = noted.path("schema/models/users.py")
+    touched = "import atexit, pathlib; from schema.migration.generate import writer; made = writer.Generation.run\n"
+    touched += f"def run(self): pathlib.Path({str(model)!r}).touch(); return made(self)\nwriter.Generation.run = run\n"
+    before = noted.note.read_bytes()
+    noted.note.unlink()
+    try:
+        assert noted.run(touched + _RUN).stdout == NOTHING
+        assert not noted.note.exists()
+    finally:
+        noted.note.write_bytes(before)
+        noted.note.chmod(0o600)
 
 
 def test_a_difference_is_found_after_an_answer_from_memory(noted: Noted, holds: Holds) -> None:
