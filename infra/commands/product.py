@@ -25,17 +25,19 @@ def add_commands(ours: Collection) -> None:
     """
     try:
         theirs = _load()
+        taken = sorted(_taken(ours, theirs))
     except (Exception, SystemExit) as error:  # whatever the module does at its import
         cli.say(cli.printable(_explained(error)))
         return
-    if taken := sorted(_taken(ours, theirs)):
+    if taken:
         cli.say(taken[0])
         return
     for name, task in theirs.tasks.items():
         # A bare `invoke` lists the commands, whatever the product's default is.
         ours.add_task(task, name=name, aliases=(*theirs.task_names[name],), default=False)
     for name, collection in theirs.collections.items():
-        ours.add_collection(collection, name=name)
+        if collection:  # an empty one, which may have any name, holds no command
+            ours.add_collection(collection, name=name)
 
 
 def _load() -> Collection:

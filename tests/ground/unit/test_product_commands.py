@@ -29,7 +29,8 @@ def report(_: Context) -> None:
     print("reported")
 
 
-namespace = Collection(seed_all, report, status, nightly=Collection("nightly", seed_all))
+nightly = Collection("nightly", seed_all)
+namespace = Collection(seed_all, report, status, nightly=nightly, up=Collection("up"))
 '''
 
 
