@@ -76,24 +76,41 @@ def test_a_product_without_shared_history_is_updated(ground: Repository, clone: 
     assert len(shop.git("rev-list", "HEAD").split()) == 3
 
 
-@pytest.mark.slow
-def test_a_base_between_two_releases_is_fetched(ground: Repository, clone: Clone) -> None:
-    """A product that began from a commit without a tag is updated from just that commit."""
-    ground.write("schema/py.typed", "between\n")
-    base = ground.commit("between releases")
+def _begun_and_forgotten(ground: Repository, clone: Clone) -> Repository:
+    """Give a product that began from where the ground is, and has nothing of the ground's history any more."""
+    base = ground.head
     shop = clone("shop")
     shop.succeed("init", "shop", "--fresh-history")
-    for reference in ("refs/remotes/origin/HEAD", "refs/remotes/origin/main", f"refs/tags/v{FIRST}"):
-        shop.git("update-ref", "-d", reference)
     shop.git("remote", "remove", "origin")
-    shop.git("reflog", "expire", "--expire=now", "--all")
+    for tag in shop.git("tag").split():
+        shop.git("tag", "--delete", tag)
     shop.git("update-ref", "-d", "ORIG_HEAD")
+    shop.git("reflog", "expire", "--expire=now", "--all")
     shop.git("gc", "--quiet", "--prune=now")
     assert shop.run("git", "cat-file", "-e", base).returncode != 0
+    return shop
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("where", ["of the release", "of a release beside it", "of no release"])
+def test_a_base_is_fetched_wherever_it_is(ground: Repository, clone: Clone, where: str) -> None:
+    """A product that began between two releases, from a branch of an older one, or from the newest work finds it."""
+    ground.write("schema/py.typed", "begun\n")
+    ground.write("infra/begun.py", "begun\n")
+    if where == "of a release beside it":
+        ground.git("checkout", "--quiet", "--detach")
+        ground.release("90.0.1")
+    else:
+        ground.commit("begun")
+    shop = _begun_and_forgotten(ground, clone)
+    if where != "of the release":
+        ground.git("checkout", "--quiet", "-B", "next", f"v{FIRST}")
     ground.write("schema/py.typed", "released\n")
     ground.release(SECOND)
+    ground.git("checkout", "--quiet", "main")
     take(shop)
     assert shop.read("schema/py.typed") == "released\n"
+    assert (shop.path / "infra/begun.py").exists() == (where == "of the release")
 
 
 OWNED = ("schema/models/users.py", "migrations/versions/0001_create_tenants_users_and_tenant_features.py", "README.md")
@@ -483,7 +500,7 @@ def test_a_commit_made_meanwhile_is_not_lost(ground: Repository, product: Reposi
     """Who commits while the steps run keeps that; the update is not taken."""
     fifo = tmp_path / "begun"
     os.mkfifo(fifo)
-    go_on = WAITING.format(str(fifo)).replace("Event().wait()", f"open({str(fifo)!r}).read()")
+    go_on = WAITING.format(str(fifo)).replace("Event().wait()", f"sys.exit(open({str(fifo)!r}).read() != 'go on')")
     ground.write("tasks.py", f"{ground.read('tasks.py')}\n{go_on}")
     ground.release(SECOND)
     with product.start("update", *ONLY_LINT, "--yes") as update:
@@ -492,7 +509,7 @@ def test_a_commit_made_meanwhile_is_not_lost(ground: Repository, product: Reposi
         head = product.commit("meanwhile")
         fifo.write_text("go on")
         _, said = update.communicate()
-    assert (update.returncode, "meanwhile" in said) == (1, True)
+    assert (update.returncode, "Somebody committed" in said) == (1, True)
     assert (product.head, product.git("status", "--porcelain")) == (head, "")
 
 
