@@ -60,6 +60,7 @@ class SslMode(StrEnum):
 
 
 T = TypeVar("T")
+_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")  # of standard logging, which few commands import
 
 
 def _choice(kind: type[StrEnum]) -> Callable[[str], StrEnum]:
@@ -92,6 +93,12 @@ def _name(text: str) -> str:
     return text
 
 
+def _level(text: str) -> str:
+    if text.upper() not in _LEVELS:
+        raise ValueError(f"it is one of {', '.join(_LEVELS)}")
+    return text.upper()
+
+
 def _password(text: str) -> Secret:
     # libpq, the servers' own files and the environment all end a value at a NUL or a line end.
     if any(c in text for c in "\0\r\n"):
@@ -113,7 +120,7 @@ class Settings:
     """What a checkout or a process is told. A setting's key is its name in capitals; `.env.example` explains each."""
 
     app_env: AppEnv = _setting(_choice(AppEnv), "development")
-    log_level: str = _setting(_name, "INFO")
+    log_level: str = _setting(_level, "INFO")
 
     stack_backend: BackendChoice = _setting(_choice(BackendChoice), "auto")
     stack_start_timeout: timedelta = _setting(_seconds, "60")

@@ -3,6 +3,7 @@
 The administrator makes roles, the database and its ownership; everything else the owner does (`schema.admin.grants`).
 """
 
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -18,6 +19,7 @@ from infra.config.urls import DatabaseUrl
 from schema.admin.desired_state import DesiredState, Met, converge, otherwise
 from schema.admin.grants import grant_rights
 from schema.client.connection import BoundedConnection, connect
+from schema.client.logs import log
 from schema.errors import DatabaseUnavailable, RightsError
 
 LOCK = 0x6777726F6C6573
@@ -71,7 +73,7 @@ def ensure(admin: DatabaseUrl, settings: Settings) -> Met:
             granted = grant_rights(owner)
         for role in (Role.USER, Role.MAINTENANCE):
             _login(connection, admin, role, settings).close()
-    _log_refused(met.refused, settings)
+    _log_refused(met.refused)
     return Met((*met.made, *granted), met.refused)
 
 
@@ -212,14 +214,9 @@ def _refuse_missing(connection: BoundedConnection, missing: Sequence[DesiredStat
         )
 
 
-def _log_refused(refused: Sequence[DesiredState], settings: Settings) -> None:
-    if refused:
-        from schema.client.logs import logger  # structlog costs each `up` 15 ms, and few need it
-
-        for requirement in refused:
-            logger(settings).warning(
-                "not available on this server", right=requirement.violation, instead=requirement.fallback
-            )
+def _log_refused(refused: Sequence[DesiredState]) -> None:
+    for state in refused:
+        log(logging.WARNING, "not available on this server", right=state.violation, instead=state.fallback)
 
 
 @contextmanager

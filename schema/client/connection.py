@@ -1,5 +1,6 @@
 """One psycopg connection: made with retries up to a deadline, bounded in every wait, explained when it fails."""
 
+import logging
 import os
 import re
 import select
@@ -19,6 +20,7 @@ from infra.config.settings import Settings
 from infra.config.urls import DatabaseUrl
 from schema.client.forks import disown_in_children
 from schema.client.leftovers import WatchingCursor, WatchingServerCursor
+from schema.client.logs import log
 from schema.errors import DatabaseUnavailable
 
 # Whatever libpq's environment says; of PGTZ and PGDATESTYLE its word comes after that of `options`.
@@ -211,9 +213,8 @@ def _log_retry(url: DatabaseUrl, settings: Settings, state: RetryCallState) -> N
     """Log once for all attempts that there is no connection yet, and for how many seconds it is tried."""
     if state.attempt_number > 1:
         return
-    from schema.client.logs import logger  # structlog costs 15 ms, and only a command that waits needs it
-
-    logger(settings).warning(
+    log(
+        logging.WARNING,
         "database not reachable, trying again",
         host=url.host,
         database=url.database,

@@ -1,5 +1,6 @@
 """The SQLAlchemy engine of a role: pool within the budget, timeouts, TLS, retries, log lines, clear errors."""
 
+import logging
 from collections.abc import Mapping
 from functools import partial
 from typing import Any, cast
@@ -14,6 +15,7 @@ from infra.config.urls import DatabaseUrl
 from schema.client.connection import BoundedConnection, connect, unavailable
 from schema.client.dialect import DRIVER, clean_returned, forget_tenants
 from schema.client.forks import renew_in_children
+from schema.client.logs import echo_to_stderr, log
 from schema.client.pool import BoundedPool
 from schema.client.role_check import refuse_bypass
 from schema.errors import DatabaseUnavailable
@@ -32,7 +34,6 @@ def create_engine(url: DatabaseUrl, settings: Settings) -> Engine:
     new one, DATABASE_CONNECT_TIMEOUT. After the server was away the pool connects again.
 
     Raises:
-        ConfigError: LOG_LEVEL names no level.
         DatabaseUnavailable: (from the engine, when used) the server is away, went away, or refuses.
         RoleBypassesIsolation: (from the engine, when it connects) row level security does not hold the URL's role.
         TenantContextError: (from the engine, when a transaction begins) it has no tenant.
@@ -54,7 +55,7 @@ def maintenance_engine(url: DatabaseUrl, settings: Settings) -> Engine:
     Statements end after DATABASE_STATEMENT_TIMEOUT, and no connection is kept.
     """
     engine = unpooled(url, settings, timeouts(settings))
-    equip_maintenance(engine, url, settings)
+    equip_maintenance(engine, url)
     return engine
 
 
@@ -101,8 +102,6 @@ def common_options(url: DatabaseUrl, settings: Settings, driver: str) -> dict[st
     """Return SQLAlchemy's options that every engine has."""
     echo = settings.database_echo and settings.app_env is AppEnv.DEVELOPMENT
     if echo:
-        from schema.client.logs import echo_to_stderr  # structlog costs 0.2 s where rich is installed
-
         echo_to_stderr()
     return {
         # The engine's own URL holds no password: only the creator knows it.
@@ -116,46 +115,43 @@ def equip_application(engine: Engine, url: DatabaseUrl, settings: Settings) -> N
     """Make an engine the application's: its checkouts begin with no tenant, and its waits are bounded."""
     cast(BoundedPool, engine.pool).url = url
     forget_tenants(engine)
-    equip(engine, url, settings)
+    equip(engine, url)
     bound_waits(engine, settings)
     clean_returned(engine)
     renew_in_children(engine)
 
 
-def equip_maintenance(engine: Engine, url: DatabaseUrl, settings: Settings) -> None:
+def equip_maintenance(engine: Engine, url: DatabaseUrl) -> None:
     """Make an engine that of maintenance, whose connections are many and short: they are logged at debug."""
-    _log_events(engine, url, settings, "debug")
+    _log_events(engine, url, logging.DEBUG)
     explain_disconnects(engine, url)
     renew_in_children(engine)
 
 
-def equip(engine: Engine, url: DatabaseUrl, settings: Settings) -> None:
+def equip(engine: Engine, url: DatabaseUrl) -> None:
     """Have an engine log its connections and explain what it lost."""
-    _log_events(engine, url, settings, "info")
+    _log_events(engine, url, logging.INFO)
     explain_disconnects(engine, url)
 
 
-def _log_events(engine: Engine, url: DatabaseUrl, settings: Settings, level: str) -> None:
-    from schema.client.logs import logger  # structlog costs 0.2 s where rich is installed
-
-    log = logger(settings).bind(host=url.host, database=url.database, role=url.user)
+def _log_events(engine: Engine, url: DatabaseUrl, level: int) -> None:
+    where = {"host": url.host, "database": url.database, "role": url.user}
 
     @event.listens_for(engine, "connect")
     def connected(*_: Any) -> None:
-        getattr(log, level)("database connected")
+        log(level, "database connected", **where)
 
     @event.listens_for(engine, "close")
     def closed(*_: Any) -> None:
-        log.debug("database connection closed")
+        log(logging.DEBUG, "database connection closed", **where)
 
     @event.listens_for(engine, "invalidate")
     def invalidated(_connection: Any, record: ConnectionPoolEntry, error: BaseException | None) -> None:
         # An interrupted program lost nothing: it stops. Nor did a child, whose parent has the connection.
         inherited = getattr(record.driver_connection, "inherited", False)
         if not isinstance(error, KeyboardInterrupt) and not inherited:
-            log.warning(
-                "database connection lost", cause=type(error).__name__ if error else "invalidated by the program"
-            )
+            cause = type(error).__name__ if error else "invalidated by the program"
+            log(logging.WARNING, "database connection lost", **where, cause=cause)
 
 
 def explain_disconnects(engine: Engine, url: DatabaseUrl) -> None:

@@ -1,58 +1,20 @@
-"""Structured log lines: key=value on stderr, from the level that the settings name."""
+"""What is logged: records of standard logging, named `groundwork`. Where they go is the application's choice."""
 
 import logging
 import sys
-from typing import Any
 
-import structlog
-
-from infra.config.errors import ConfigError
-from infra.config.settings import Settings
+logger = logging.getLogger("groundwork")
 
 
-def logger(settings: Settings) -> Any:
-    """Return a structlog logger; an application that has configured structlog keeps its own configuration.
-
-    Raises:
-        ConfigError: LOG_LEVEL names no level.
-    """
-    if not structlog.is_configured():
-        configure(settings)
-    return structlog.get_logger("groundwork")
+def log(level: int, event: str, **data: object) -> None:
+    """Log an event: its name and data are the message, and attributes of the record as well."""
+    if logger.isEnabledFor(level):
+        words = " ".join(f"{key}={_word(str(value))}" for key, value in data.items())
+        logger.log(level, "%s: %s", event, words, extra={"event": event, **data})
 
 
-def configure(settings: Settings) -> None:
-    """Configure structlog for this process.
-
-    Raises:
-        ConfigError: LOG_LEVEL names no level.
-    """
-    level = logging.getLevelNamesMapping().get(settings.log_level.upper())
-    if level is None:
-        raise ConfigError(
-            f"LOG_LEVEL cannot be used: {settings.log_level!r} is not a level. Write DEBUG, INFO, WARNING or ERROR."
-        )
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"]),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=lambda *_: _Lines(),
-    )
-
-
-class _Lines:
-    """Writes lines to stderr; structlog's own class has a lock, which a forked child could inherit locked."""
-
-    def write(self, line: str) -> None:
-        # Looked up for each line: a test or a daemon may put another stream in the place of stderr.
-        sys.stderr.write(f"{line}\n")
-        sys.stderr.flush()
-
-    debug = info = warning = error = critical = write
+def _word(text: str) -> str:
+    return text if text.isprintable() and " " not in text else repr(text)
 
 
 def echo_to_stderr() -> None:

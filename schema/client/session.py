@@ -5,16 +5,17 @@ within it are allowed: the next transaction of the block has the same tenant. `s
 """
 
 import functools
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Concatenate, ParamSpec, TypeVar
 from uuid import UUID
 
-import structlog
 from sqlalchemy import Connection, Engine
 
 from schema.client.dialect import AsyncTenantDialect, TenantDialect, engine_of
 from schema.client.handlers import refuse_later_work, refuse_unless_plain
+from schema.client.logs import log
 from schema.client.orm import BlockSession, TenantSession
 from schema.errors import TenantContextError
 from schema.tenancy.context import NoTenant, TenantBlock, tenant_id, user_id
@@ -106,7 +107,8 @@ def announce_maintenance(engine: Engine, reason: str, *, read_only: bool) -> Non
             "schema.client, or under asyncio that of schema.client.aio, with the URL of app_maintenance "
             "(DATABASE_MAINTENANCE_URL)."
         )
-    structlog.get_logger("groundwork").warning(
+    log(
+        logging.WARNING,
         "maintenance session",
         reason=reason,
         role=engine.url.username,

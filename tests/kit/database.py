@@ -3,21 +3,21 @@
 No test depends on another's rows: what it looks for belongs to tenants that it signed up itself.
 """
 
-from collections.abc import Callable, Iterator, MutableMapping
+import logging
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
 import pytest
-import structlog
 from sqlalchemy import Engine, text
-from structlog.testing import capture_logs
 
 from infra.config.settings import Role
 from infra.config.urls import DatabaseUrl
 from schema.client.connection import BoundedConnection, connect
 from schema.client.engine import create_engine
+from schema.client.logs import logger
 from schema.client.session import tenant_connection
 from schema.isolation.check import check
 from schema.isolation.report import Report
@@ -28,7 +28,7 @@ if TYPE_CHECKING:  # pytest rewrites the asserts of a plugin that nobody has imp
 
 MakeEngine = Callable[..., Engine]
 SignUp = Callable[[], UUID]
-Logged = list[MutableMapping[str, Any]]
+Logged = list[dict[str, Any]]
 
 
 @pytest.fixture
@@ -114,8 +114,25 @@ def isolation(stack: "RunningStack") -> Report:
 
 @pytest.fixture
 def logged() -> Iterator[Logged]:
-    """Collect what is logged at any level, as events; structlog is as unconfigured afterwards as before."""
-    structlog.reset_defaults()
-    with capture_logs() as entries:
-        yield entries
-    structlog.reset_defaults()
+    """Collect what is logged at any level, as events with their level and data; nothing of it is printed."""
+    collecting = _Collecting()
+    logger.addHandler(collecting)
+    logger.setLevel(logging.DEBUG)
+    yield collecting.entries
+    logger.setLevel(logging.NOTSET)
+    logger.removeHandler(collecting)
+
+
+class _Collecting(logging.Handler):
+    """Keeps what a record says beside what every record has."""
+
+    _COMMON = frozenset(vars(logging.makeLogRecord({})))
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.entries: Logged = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep a record."""
+        said = {key: value for key, value in vars(record).items() if key not in self._COMMON}
+        self.entries.append(said | {"level": record.levelname})

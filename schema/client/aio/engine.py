@@ -31,7 +31,7 @@ def maintenance_engine(url: DatabaseUrl, settings: Settings) -> AsyncEngine:
         poolclass=NullPool,
         **common_options(url, settings, PLAIN_DRIVER),
     )
-    equip_maintenance(engine.sync_engine, url, settings)
+    equip_maintenance(engine.sync_engine, url)
     return engine
 
 

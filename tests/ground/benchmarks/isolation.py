@@ -156,7 +156,7 @@ def _bare_engine(tables: Tables) -> Engine:
         poolclass=QueuePool,
         **pool_options(tables.settings),
     )
-    equip(engine, tables.user, tables.settings)
+    equip(engine, tables.user)
     bound_waits(engine, tables.settings)
     return engine
 

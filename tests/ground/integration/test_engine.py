@@ -249,12 +249,12 @@ def test_connecting_and_losing_is_logged_with_host_database_and_role(
     terminate(admin, backend_pid(engine))
     backend_pid(engine)
     engine.dispose()
-    assert [(entry["event"], entry["log_level"]) for entry in logged] == [
-        ("database connected", "info"),
-        ("database connection lost", "warning"),
-        ("database connection closed", "debug"),
-        ("database connected", "info"),
-        ("database connection closed", "debug"),
+    assert [(entry["event"], entry["level"]) for entry in logged] == [
+        ("database connected", "INFO"),
+        ("database connection lost", "WARNING"),
+        ("database connection closed", "DEBUG"),
+        ("database connected", "INFO"),
+        ("database connection closed", "DEBUG"),
     ]
     assert [(e["host"], e["database"], e["role"]) for e in logged] == [("127.0.0.1", "app", "app_user")] * len(logged)
 

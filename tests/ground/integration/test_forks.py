@@ -6,27 +6,28 @@ by intent or while a block unwinds) happens in the parent's transaction, and wha
 
 import asyncio
 import gc
+import logging
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from multiprocessing import get_context
-from threading import Event, Lock, Thread, current_thread
+from threading import Event, Thread, current_thread
 from typing import Any, cast
 from uuid import UUID
 
 import pytest
 from sqlalchemy import Engine, event, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
-from structlog._output import WRITE_LOCKS
 
 from infra.config.settings import CHECKOUT, Role
 from schema.client.aio.engine import create_async_engine
 from schema.client.aio.session import tenant_connection as async_tenant_connection
 from schema.client.connection import BoundedConnection
+from schema.client.logs import logger
 from schema.client.session import tenant_connection, tenant_session
 from schema.errors import DatabaseUnavailable
 from schema.models.tenants import Tenant
@@ -170,15 +171,29 @@ def test_a_grandchild_is_a_child(single: Engine, tenant: UUID) -> None:
     assert len(set(pids)) == 4
 
 
+@pytest.fixture
+def writing() -> Iterator[logging.Handler]:
+    """Have what is logged written to a file."""
+    handler = logging.FileHandler(os.devnull)
+    logger.addHandler(handler)
+    logger.setLevel(logging.DEBUG)
+    yield handler
+    logger.setLevel(logging.NOTSET)
+    logger.removeHandler(handler)
+    handler.close()
+
+
 @pytest.mark.parametrize("lock", ["queue", "connection", "log"])
-def test_a_lock_that_another_thread_holds_does_not_hold_up_a_child(lock: str, single: Engine, tenant: UUID) -> None:
+def test_a_lock_that_another_thread_holds_does_not_hold_up_a_child(
+    lock: str, single: Engine, tenant: UUID, writing: logging.Handler
+) -> None:
     """The thread is not there in the child, so nobody would release it."""
     with tenant_session(single, tenant) as session:
         session.execute(SEEN)
         held = {
             "queue": single.pool._pool.mutex,  # type: ignore[attr-defined]  # a QueuePool has it
             "connection": session.connection().connection.driver_connection.lock,  # type: ignore[union-attr]
-            "log": WRITE_LOCKS.setdefault(sys.stderr, Lock()),
+            "log": writing.lock,
         }[lock]
         taken, done = Event(), Event()
 
@@ -282,6 +297,7 @@ import os, sys
 from infra.config.settings import Settings
 from infra.config.urls import DatabaseUrl
 from schema.client.engine import create_engine
+from schema.client.logs import logger
 from schema.client.session import tenant_session
 from sqlalchemy import text
 

@@ -33,8 +33,8 @@ def test_maintenance_sees_every_tenant_and_says_why(logged: Logged, maintaining:
     with maintenance_session(maintaining, reason="monthly invoices") as session:
         assert [entry["event"] for entry in logged] == ["maintenance session"]
         assert tenants <= set(session.scalars(select(Tenant.tenant_id)))
-    assert {key: logged[0][key] for key in ("log_level", "reason", "role", "database", "read_only")} == {
-        "log_level": "warning",
+    assert {key: logged[0][key] for key in ("level", "reason", "role", "database", "read_only")} == {
+        "level": "WARNING",
         "reason": "monthly invoices",
         "role": "app_maintenance",
         "database": "app",

@@ -12,7 +12,7 @@ from tests.kit.checkout import Checkout
 
 pytestmark = pytest.mark.one_backend
 
-HEAVY = ("alembic", "sqlalchemy", "schema.models", "structlog")
+HEAVY = ("alembic", "sqlalchemy", "schema.models")
 
 
 def seen(scratch: Scratch) -> str | None:

@@ -11,7 +11,7 @@ import pytest
 from infra.config.settings import CHECKOUT
 from tests.kit.checkout import copy_project
 
-HEAVY = ("alembic", "docker", "dotenv", "psycopg", "redis", "requests", "rich", "sqlalchemy", "structlog", "tenacity")
+HEAVY = ("alembic", "docker", "dotenv", "psycopg", "redis", "requests", "rich", "sqlalchemy", "tenacity")
 
 
 @pytest.mark.parametrize("words", [["--list"], ["up", "--help"], ["migrate", "--help"]], ids=" ".join)

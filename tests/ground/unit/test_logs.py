@@ -1,58 +1,50 @@
+"""What is logged: standard logging, so that an application configures it as all else."""
+
 import logging
-from collections.abc import Iterator
 
 import pytest
-import structlog
 
 from infra.config.errors import ConfigError
 from infra.config.settings import Settings
-from schema.client.logs import logger
+from schema.client.logs import log
 from tests.kit.availability import NO_FILE
+from tests.kit.database import Logged
 
 
-@pytest.fixture(autouse=True)
-def unconfigured() -> Iterator[None]:
-    """Leave structlog as it was found: not configured."""
-    structlog.reset_defaults()
-    yield
-    structlog.reset_defaults()
+def test_an_event_has_its_data_in_the_message_and_on_the_record(caplog: pytest.LogCaptureFixture) -> None:
+    """People read the one, a formatter of JSON the other; a line end in the data begins no new line."""
+    log(logging.WARNING, "maintenance session", reason="ticket 7\nof today", role="app_maintenance")
+    [record] = caplog.records
+    assert (record.name, record.levelname) == ("groundwork", "WARNING")
+    assert record.getMessage() == "maintenance session: reason='ticket 7\\nof today' role=app_maintenance"
+    assert vars(record).items() >= {"event": "maintenance session", "reason": "ticket 7\nof today"}.items()
 
 
-def settings(**values: str) -> Settings:
-    """Return settings made of these values alone."""
-    return Settings.load(NO_FILE, values)
+def test_the_application_says_what_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """Unless it asks for more, only warnings are; nothing here sets a level or adds a handler."""
+    logger = logging.getLogger("groundwork")
+    assert (logger.level, logger.handlers, logger.propagate) == (logging.NOTSET, [], True)
+    log(logging.INFO, "database connected")
+    assert caplog.records == []
+    with caplog.at_level("INFO"):
+        log(logging.INFO, "database connected")
+    assert len(caplog.records) == 1
 
 
-def test_a_line_goes_to_stderr_as_key_and_value(capsys: pytest.CaptureFixture[str]) -> None:
-    """What a command prints stays its own, and a line can be read by programs."""
-    logger(settings()).info("database connected", host="127.0.0.1", role="app_user")
-    said = capsys.readouterr()
-    assert said.out == ""
-    assert said.err.startswith("timestamp=")
-    assert said.err.endswith(' level=info event="database connected" host=127.0.0.1 role=app_user\n')
+def test_the_fixture_collects_every_level(logged: Logged) -> None:
+    """A product's test asserts on events by their names and data."""
+    log(logging.DEBUG, "database connection closed", host="127.0.0.1")
+    assert logged == [{"event": "database connection closed", "host": "127.0.0.1", "level": "DEBUG"}]
 
 
-@pytest.mark.parametrize(("level", "shown"), [("DEBUG", "dw"), ("INFO", "w"), ("warning", "w"), ("ERROR", "")])
-def test_the_level_is_the_settings(level: str, shown: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """Lines below LOG_LEVEL, in capitals or not, are not written."""
-    log = logger(settings(LOG_LEVEL=level))
-    log.debug("quiet")
-    log.warning("loud")
-    said = capsys.readouterr().err
-    assert ("event=quiet" in said, "event=loud" in said) == ("d" in shown, "w" in shown)
+@pytest.mark.parametrize(("text", "level"), [("debug", "DEBUG"), ("Warning", "WARNING")])
+def test_the_level_of_the_settings_is_one_of_standard_logging(text: str, level: str) -> None:
+    """An application can hand it to logging as it is."""
+    assert Settings.load(NO_FILE, {"LOG_LEVEL": text}).log_level == level
+    assert level in logging.getLevelNamesMapping()
 
 
 def test_what_is_no_level_is_the_users_error() -> None:
     """The setting is named, and what may stand there."""
-    with pytest.raises(ConfigError, match=r"LOG_LEVEL cannot be used: 'LOUD' is not a level\. Write DEBUG"):
-        logger(settings(LOG_LEVEL="LOUD"))
-
-
-def test_an_application_keeps_its_own_configuration(capsys: pytest.CaptureFixture[str]) -> None:
-    """Where the application has configured structlog, its processors and level hold."""
-    structlog.configure(
-        processors=[structlog.processors.JSONRenderer()],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG),
-    )
-    logger(settings(LOG_LEVEL="ERROR")).debug("database connected")
-    assert capsys.readouterr().out == '{"event": "database connected"}\n'
+    with pytest.raises(ConfigError, match=r"LOG_LEVEL.*it is one of DEBUG, INFO, WARNING"):
+        Settings.load(NO_FILE, {"LOG_LEVEL": "LOUD"})

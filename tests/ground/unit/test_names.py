@@ -21,7 +21,7 @@ from schema.tenancy.roots import TenantRoot
 from tests.kit.checkout import copy_project
 
 PACKAGES = ("schema", "schema.client", "schema.client.aio")
-HEAVY = {"alembic", "docker", "psycopg", "redis", "sqlalchemy", "structlog"}
+HEAVY = {"alembic", "docker", "psycopg", "redis", "sqlalchemy"}
 TABLES = "from schema import Base; print(*sorted(Base.metadata.tables))"
 # Wherever a program begins, it knows the same tables.
 BEGINNINGS = (
