@@ -5,7 +5,7 @@ from typing import IO, Any, Protocol
 
 
 class Engine(Protocol):
-    """The part of `docker.APIClient` used here, typed, since the Docker SDK has no types of its own."""
+    """The part of `docker.APIClient` used here: nothing but its room imports the Docker SDK."""
 
     def images(self, name: str | None = None) -> list[dict[str, Any]]:
         """List the images of a name."""

@@ -78,7 +78,7 @@ def image_source(reference: str) -> Source:
                 return Source(
                     reference, f"not on this machine; where it cannot be pulled, the stand-in {stand_in} serves"
                 )
-        client.inspect_distribution(reference)
+        client.inspect_distribution(reference)  # type: ignore[no-untyped-call]  # its stub has no types
     except APIError as error:
         return Source(reference, missing=" ".join(str(error.explanation or error).split()))
     except OSError:  # the HTTP library's errors are of this kind

@@ -200,7 +200,8 @@ def container_arguments(client: Client, spec: StackSpec, declared: ContainerSpec
             network_mode=network,
         ),
         "networking_config": client.create_networking_config(
-            {network: client.create_endpoint_config(aliases=[declared.service.value])}
+            # Its stub asks for one endpoint, and the SDK for a mapping of networks to endpoints.
+            {network: client.create_endpoint_config(aliases=[declared.service.value])}  # type: ignore[arg-type]
         ),
     }
 

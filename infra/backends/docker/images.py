@@ -21,7 +21,7 @@ def image_id(client: Client, reference: str) -> str | None:
     from docker.errors import ImageNotFound
 
     try:
-        return str(client.inspect_image(reference)["Id"])
+        return str(client.inspect_image(reference)["Id"])  # type: ignore[no-untyped-call]  # its stub has no types
     except ImageNotFound:
         return None
 

@@ -7,8 +7,9 @@ from infra.backends.docker.engine import Client
 
 def read_log(client: Client, container: str, lines: int, *, follow: bool) -> Iterator[str]:
     """Yield the last `lines` of a container's log, then with `follow` each new one until the container ends."""
-    answer = client.logs(container, tail=lines, stream=follow, follow=follow)
-    return split_lines(answer if follow else (answer,))
+    if follow:
+        return split_lines(client.logs(container, tail=lines, stream=True, follow=True))
+    return split_lines((client.logs(container, tail=lines),))
 
 
 def split_lines(chunks: Iterable[bytes]) -> Iterator[str]:

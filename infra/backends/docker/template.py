@@ -167,7 +167,7 @@ def _await_first_start(client: Client, container: str, check: Sequence[str]) -> 
             raise StackError(f"The container {container} ended with exit code {found['ExitCode']}.")
         # Asked from here: not every engine runs health checks more than once a second.
         asked = client.exec_create(container, list(check))
-        client.exec_start(asked)
+        client.exec_start(asked["Id"])
         return bool(client.exec_inspect(asked["Id"])["ExitCode"] == 0)
 
     def give_up(_: object) -> bool:
