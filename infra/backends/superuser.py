@@ -5,6 +5,7 @@ from infra.config.libpq import parameters
 from infra.config.scram import scram_verifier
 from infra.config.secret import Secret
 from infra.config.settings import MAINTENANCE_DATABASE, SslMode
+from infra.config.sql_text import literal, quote
 from infra.config.urls import DatabaseUrl
 from infra.declaration.spec import PostgresSpec
 
@@ -16,8 +17,8 @@ def statements_for(user: str, password: Secret) -> list[str]:
 
     They hold a SCRAM verifier and not the password.
     """
-    name, literal = _identifier(user), _literal(user)
-    missing = f"NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = {literal})"
+    name = quote(user)
+    missing = f"NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = {literal(user)})"
     rights = "SUPERUSER CREATEDB CREATEROLE REPLICATION BYPASSRLS LOGIN VALID UNTIL 'infinity'"
     return [
         f"DO $do$ BEGIN IF {missing} THEN CREATE ROLE {name}; END IF; END $do$;",
@@ -31,17 +32,13 @@ def retirement(former: str) -> str:
     The first one that a cluster had stays a superuser, as PostgreSQL asks (oid 10), and keeps its login for the
     server's own socket, which asks for no password. Each other one becomes an ordinary role.
     """
-    name = _identifier(former)
-    role = f"SELECT FROM pg_catalog.pg_roles WHERE rolname = {_literal(former)}"
+    name = quote(former)
+    role = f"SELECT FROM pg_catalog.pg_roles WHERE rolname = {literal(former)}"
     rights = "NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS NOLOGIN"
     return (
         f"DO $do$ BEGIN IF EXISTS ({role}) THEN ALTER ROLE {name} PASSWORD NULL; END IF; "
         f"IF EXISTS ({role} AND oid <> 10) THEN ALTER ROLE {name} {rights}; END IF; END $do$"
     )
-
-
-def _identifier(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
 
 
 def execute(postgres: PostgresSpec, password: Secret, statement: str) -> None:
@@ -63,8 +60,4 @@ def program(command: str) -> str:
 
     Source: PostgreSQL manual, COPY, PROGRAM. The query yields no row, so nothing is written to the command.
     """
-    return f"COPY (SELECT WHERE false) TO PROGRAM {_literal(command)}"
-
-
-def _literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
+    return f"COPY (SELECT WHERE false) TO PROGRAM {literal(command)}"

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from infra.config.settings import Role
+from infra.config.sql_text import quote
 
 INLINE = False
 """Whether policies call the tenant function for each row. Citus needs that: it refuses sub-queries in policies."""
@@ -25,11 +26,6 @@ def tenant_predicate(*, inline: bool = INLINE) -> str:
 PREDICATE = tenant_predicate()
 PERMIT = "tenant_permit"
 RESTRICT = "tenant_restrict"
-
-
-def quote(identifier: str) -> str:
-    """Quote an SQL identifier (PostgreSQL manual, 4.1.1)."""
-    return '"' + identifier.replace('"', '""') + '"'
 
 
 @dataclass(frozen=True, slots=True)

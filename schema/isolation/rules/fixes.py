@@ -6,8 +6,8 @@ then a superuser does (`invoke psql --role admin`).
 
 from collections.abc import Iterable
 
+from infra.config.sql_text import quote
 from schema.isolation.facts import PUBLIC, Catalogue, Grant
-from schema.tenancy.policies import quote
 
 AS_SUPERUSER = "/* as a superuser */ "
 DEFINED_IN_TEMPLATE0 = "in a database made from template0: read its definition, and restore that here as a superuser"

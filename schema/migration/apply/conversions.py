@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 
 import psycopg
 
+from infra.config.sql_text import quote
 from schema.migration.apply.destructive_sql import Loss
-from schema.tenancy.policies import quote
 
 # Numbers are equal whatever digits they are written with. Of everything else the text says more than `=`, which takes
 # 1 month for 30 days and a box for another of its area, and which json does not have.

@@ -7,9 +7,9 @@ from typing import Any
 
 import psycopg
 
+from infra.config.sql_text import quote
 from schema.migration.apply.conversions import conversion, leaves_files, other_rows
 from schema.migration.apply.destructive_sql import Kind, Loss
-from schema.tenancy.policies import quote
 
 _COUNTED = 1_000
 """Rows are counted up to here; whoever reads the refusal needs no more."""

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
+from infra.config.sql_text import quote
 from schema.errors import MigrationError
 from schema.migration.diff.rls.catalog import run_script, throw_away_schema
-from schema.tenancy.policies import quote
 
 _PRECISION = re.compile(r"\(\d+\)")
 _STAMP, _TIME = "timestamp {} time zone", "time {} time zone"

@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from schema.migration.diff.objects import Column, literal
+from infra.config.sql_text import literal, quote
+from schema.migration.diff.objects import Column
 from schema.migration.diff.spelling import reproducible
 from schema.migration.diff.widening import holds_every_value
-from schema.tenancy.policies import quote
 
 FORMER = "groundwork_former"
 """The name of an enum type or a sequence while it is being replaced."""

@@ -20,6 +20,7 @@ from alembic.operations.ops import (
 from sqlalchemy import Connection, Table
 from sqlalchemy.sql.compiler import DDLCompiler
 
+from infra.config.sql_text import literal, quote
 from schema.migration.diff.casts import conversion, refuse_conversion
 from schema.migration.diff.catalog import read_dependents, read_forced_ends, read_referring
 from schema.migration.diff.column_changes import (
@@ -36,7 +37,7 @@ from schema.migration.diff.column_changes import (
 from schema.migration.diff.declared import written_name
 from schema.migration.diff.declared_checks import with_checks_said
 from schema.migration.diff.dropped_columns import as_it_comes_back
-from schema.migration.diff.objects import Column, Constraint, Contents, Generated, Index, Key, Object, View, literal
+from schema.migration.diff.objects import Column, Constraint, Contents, Generated, Index, Key, Object, View
 from schema.migration.diff.operations import create_operation, drop_operation, statements_operation
 from schema.migration.diff.order import (
     apart,
@@ -58,7 +59,7 @@ from schema.migration.diff.rls.operations import CommittedSql, LiteralSql
 from schema.migration.diff.spelling import reproducible
 from schema.migration.diff.whole_objects import change_storage, create_new, drop_undeclared
 from schema.tenancy.mixin import is_tenant_table
-from schema.tenancy.policies import quote, with_force_lifted
+from schema.tenancy.policies import with_force_lifted
 
 
 class Comparison:

@@ -30,6 +30,7 @@ from sqlalchemy.dialects.postgresql import DOMAIN, CreateDomainType
 from sqlalchemy.schema import CreateIndex, CreateSequence, ExecutableDDLElement
 from sqlalchemy.sql.compiler import DDLCompiler
 
+from infra.config.sql_text import quote
 from schema.migration.diff.catalog import read_contents
 from schema.migration.diff.column_changes import create_enum
 from schema.migration.diff.declared_checks import leave_out_others, refuse_unnamed
@@ -42,7 +43,6 @@ from schema.migration.diff.unsupported import refuse_materialized
 from schema.tenancy.functions import FUNCTIONS
 from schema.tenancy.mixin import is_tenant_table
 from schema.tenancy.named_types import named_types
-from schema.tenancy.policies import quote
 
 _PAIRS = "groundwork_columns_{}"
 _STORED = "groundwork_stored_{}"

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from infra.config.sql_text import quote
 from schema.errors import MigrationError
 from schema.migration.diff.spelling import reproducible
-from schema.tenancy.policies import quote
 
 
 @dataclass(frozen=True, slots=True)

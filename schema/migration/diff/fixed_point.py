@@ -11,11 +11,12 @@ from dataclasses import replace
 
 from sqlalchemy import Connection
 
+from infra.config.sql_text import quote
 from schema.migration.diff.catalog import read_contents
 from schema.migration.diff.domains import Domain
 from schema.migration.diff.objects import Column, Constraint, Contents, Generated, Index, Key, Part, View
 from schema.migration.diff.rls.catalog import PROBE, read_tables, run_each, run_script, throw_away_schema
-from schema.tenancy.policies import Policy, quote
+from schema.tenancy.policies import Policy
 
 _ROUNDS = 4
 _DEFAULTS = "groundwork_defaults"

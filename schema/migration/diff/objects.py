@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from infra.config.settings import Role
+from infra.config.sql_text import literal, quote
 from schema.migration.diff.domains import Domain
 from schema.migration.diff.spelling import reproducible
 from schema.migration.diff.storage import Storage
-from schema.tenancy.policies import Policy, Trigger, quote, with_force_lifted
+from schema.tenancy.policies import Policy, Trigger, with_force_lifted
 
 Key = tuple[str, str, str]
 """An object's kind, the table it belongs to (empty where it belongs to none) and its name."""
@@ -17,11 +18,6 @@ Key = tuple[str, str, str]
 _UNIQUE = re.compile(r"UNIQUE (?:NULLS NOT DISTINCT )?\([^()]*\)")
 # What a sequence's options are unless somebody says otherwise (PostgreSQL manual, CREATE SEQUENCE).
 _USUAL = {"START WITH 1", "INCREMENT BY 1", "NO MINVALUE", "NO MAXVALUE", "CACHE 1", "NO CYCLE"}
-
-
-def literal(text: str) -> str:
-    """Write a string constant (PostgreSQL manual, 4.1.2.1)."""
-    return "'" + text.replace("'", "''") + "'"
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,10 @@ from alembic.operations.ops import DropTableOp, MigrateOperation
 from sqlalchemy import Connection, Table, text
 from sqlalchemy.exc import DBAPIError
 
+from infra.config.sql_text import quote
 from schema.errors import MigrationError
 from schema.migration.diff.rls.catalog import run_script, throw_away_schema
 from schema.migration.diff.rls.operations import LiteralSql
-from schema.tenancy.policies import quote
 
 _KEYS = """
     SELECT relname, pg_get_partkeydef(oid) AS key FROM pg_class

@@ -19,12 +19,12 @@ from sqlalchemy.schema import DefaultClause
 from sqlalchemy.sql.schema import Constraint as ReflectedConstraint
 from sqlalchemy.types import ARRAY, TypeEngine
 
+from infra.config.sql_text import quote
 from schema.migration.diff.objects import Constraint, Contents
 from schema.migration.diff.objects import Index as OwnIndex
 from schema.migration.diff.rls.operations import escape
 from schema.migration.diff.spelling import reproducible
 from schema.migration.helpers.sql_type import SqlType
-from schema.tenancy.policies import quote
 
 _ARGUMENTS = re.compile(r"\(.*?\)|\[\]")
 _CHECK = re.compile(r"CHECK (\(.*\))(?: NO INHERIT)?", re.DOTALL)

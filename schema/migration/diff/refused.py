@@ -9,6 +9,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.schema import CreateIndex
 from sqlalchemy.sql.compiler import DDLCompiler
 
+from infra.config.sql_text import quote
 from schema.errors import MigrationError
 from schema.migration.diff.declared import ddl_compiler, sequence_statements, stored, view_statements, written_name
 from schema.migration.diff.declared_checks import leave_out_others
@@ -18,7 +19,6 @@ from schema.migration.model_source import place_of
 from schema.tenancy.functions import FUNCTIONS
 from schema.tenancy.mixin import own_parts
 from schema.tenancy.named_types import named_types
-from schema.tenancy.policies import quote
 
 _TRIAL = "groundwork_trial"
 

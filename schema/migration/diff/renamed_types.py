@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator, Mapping
 
+from infra.config.sql_text import quote
 from schema.migration.diff.column_changes import Statements
-from schema.tenancy.policies import quote
 
 Labels = Mapping[str, tuple[str, ...]]
 """The labels of enum types, by their names."""

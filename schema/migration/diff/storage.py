@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from schema.tenancy.policies import quote
+from infra.config.sql_text import quote
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
+from infra.config.sql_text import quote
 from schema.migration.diff.column_changes import create_enum
 from schema.migration.diff.objects import Contents, Sequence
 from schema.migration.diff.rls.operations import LiteralSql
 from schema.migration.diff.storage import Storage
-from schema.tenancy.policies import quote
 
 
 def create_new(actual: Contents, wanted: Contents) -> Iterator[LiteralSql]:

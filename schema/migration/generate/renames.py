@@ -13,9 +13,9 @@ from alembic.operations.ops import (
 )
 from sqlalchemy import Column, Connection, Dialect, MetaData, Table, text
 
+from infra.config.sql_text import quote
 from schema.errors import MigrationError
 from schema.migration.diff.column_changes import Statements
-from schema.tenancy.policies import quote
 
 _COMMON = {"tenant_id", "created_at", "updated_at"}
 _ALIKE = 0.5

@@ -6,8 +6,9 @@ from uuid import UUID, uuid4
 from hypothesis import strategies as st
 from psycopg.sql import SQL, Identifier, Literal
 
+from infra.config.sql_text import quote
 from schema.client.connection import BoundedConnection
-from schema.tenancy.policies import Part, Policy, Trigger, create_all, isolation, quote, restrictive_policy, trigger
+from schema.tenancy.policies import Part, Policy, Trigger, create_all, isolation, restrictive_policy, trigger
 
 # Names that need quoting, and one that is a word of SQL.
 NAMES = ["invoices", "Line Items", 'a "quoted" name', "größe", "select"]

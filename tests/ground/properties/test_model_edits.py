@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, Phase, given, note, settings
 
-from schema.tenancy.policies import quote
+from infra.config.sql_text import quote
 from tests.ground.integration.autogenerate.changes import ANYBODY
 from tests.ground.properties.edited_models import Model, TableOf, comes, renames
 from tests.ground.properties.model_edits import histories

@@ -1,6 +1,7 @@
 import pytest
 
 from infra.config.settings import Role
+from infra.config.sql_text import quote
 from schema.tenancy.policies import (
     ENABLED,
     FORCED,
@@ -11,7 +12,6 @@ from schema.tenancy.policies import (
     Trigger,
     create_all,
     isolation,
-    quote,
     restrictive_policy,
     tenant_predicate,
     trigger,

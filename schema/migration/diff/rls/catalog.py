@@ -8,8 +8,9 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
 from infra.config.settings import FUNCTION_SCHEMA
+from infra.config.sql_text import quote
 from schema.tenancy.functions import Function
-from schema.tenancy.policies import ENABLED, FORCED, TABLE, Grant, Part, Policy, Trigger, create_all, isolation, quote
+from schema.tenancy.policies import ENABLED, FORCED, TABLE, Grant, Part, Policy, Trigger, create_all, isolation
 
 # One question for each kind, whatever the number of tables. Names are written as the search path allows.
 _FLAGS = """

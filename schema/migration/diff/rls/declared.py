@@ -6,9 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from sqlalchemy import Dialect, Enum, Table
 from sqlalchemy.dialects.postgresql import CreateDomainType, CreateEnumType
 
+from infra.config.sql_text import quote
 from schema.tenancy.mixin import is_tenant_table, own_parts, rights_of
 from schema.tenancy.named_types import named_types
-from schema.tenancy.policies import Grant, Part, Policy, quote
+from schema.tenancy.policies import Grant, Part, Policy
 
 
 def declared_parts(tables: Iterable[Table]) -> dict[str, tuple[Part, ...]]:
