@@ -132,7 +132,8 @@ def _content(path: Path) -> str:
 
 def update_folder(checkout: Path) -> Path:
     """Return where an update of a checkout merges and tries what it brings."""
-    return state_directory(Project.of(checkout, "update")) / checkout.name
+    project = Project.of(checkout)
+    return state_directory(Project.of(checkout, "update")) / f"update-{project.id[-8:]}"
 
 
 @pytest.fixture(scope="session")

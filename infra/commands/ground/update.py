@@ -122,7 +122,7 @@ def _tried(proposal: Proposal, apart: Git, wanted: list[Step], say: Say) -> Prop
         say(f"{step} …")
         results.append(steps.run(step, steps.commands_of(step, python, title), apart.folder, target.git.folder))
         say(f"{step} {'passed' if results[-1].passed else 'failed'} ({results[-1].seconds:.0f} s)")
-        if step is Step.GENERATE:
+        if step is Step.GENERATE and results[-1].passed:
             apart("add", "--all", "--", _VERSIONS)
     tree = apart("write-tree").strip()
     return replace(
