@@ -4,10 +4,16 @@ import re
 import tomllib
 from typing import Any, NamedTuple
 
-import tomlkit
-from tomlkit.items import Array, String, Table
-
 from infra.commands.ground.git import GroundError
+from infra.config.errors import EnvironmentFault
+
+try:
+    import tomlkit
+    from tomlkit.items import Array, String, Table
+except ModuleNotFoundError:  # it is for developers, and came later than the rest
+    raise EnvironmentFault(
+        "tomlkit is not installed, which edits pyproject.toml. Install this environment again, as the README has it."
+    ) from None
 
 PATH = "pyproject.toml"
 _IDENTITY = ("name", "version", "description")
