@@ -61,6 +61,7 @@ def update(
     from infra.commands.ground.steps import Step
 
     cli.exclude(plan=plan, resolve=resolve, yes=yes)
+    cli.exclude(resolve=resolve, json=json)
     skipped = {cli.one_of(Step, step, "--skip") for step in skip or ()}
     target = updating.find(CHECKOUT, tag, remote, cli.say)
     if target is None:
@@ -149,7 +150,7 @@ def _described(proposal: "Proposal") -> dict[str, object]:
 
 def _how_to_go_on(proposal: "Proposal") -> str:
     """Return what keeps an update from being taken, and what to do about it."""
-    again = f"`invoke update {_tag(proposal)}"
+    again = f"`invoke update {proposal.target.words}"
     if proposal.conflicts:
         named = "\n".join(f"conflict  {each.path}: {each.how}" for each in proposal.conflicts)
         return (
@@ -161,7 +162,3 @@ def _how_to_go_on(proposal: "Proposal") -> str:
         f"{', '.join(failed)} failed, so nothing was changed. Correct the product first, or take the update as it is "
         f"and correct it then: {again} {' '.join(f'--skip {step}' for step in failed)}`."
     )
-
-
-def _tag(proposal: "Proposal") -> str:
-    return f"v{proposal.target.after.ground}"

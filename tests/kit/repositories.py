@@ -44,10 +44,11 @@ class Repository:
         assert done.returncode == 0, f"git {' '.join(words)}: {done.stderr}"
         return done.stdout.strip()
 
-    def start(self, *words: str) -> "subprocess.Popen[str]":
-        """Start `invoke …` in the folder."""
+    def start(self, *words: str, background: bool = False) -> "subprocess.Popen[str]":
+        """Start `invoke …` in the folder; in the background as a shell does, which has SIGINT ignored there."""
+        shell = ("sh", "-c", "trap '' INT; exec \"$@\"", "sh") if background else ()
         return subprocess.Popen(
-            [sys.executable, "-m", "invoke", *words],
+            [*shell, sys.executable, "-m", "invoke", *words],
             cwd=self.path,
             env=self._environment(),
             stdin=subprocess.DEVNULL,
@@ -132,7 +133,8 @@ def _content(path: Path) -> str:
 
 def update_folder(checkout: Path) -> Path:
     """Return where an update of a checkout merges and tries what it brings."""
-    return state_directory(Project.of(checkout, "update")) / checkout.name
+    project = Project.of(checkout)
+    return state_directory(Project.of(checkout, "update")) / f"update-{project.id[-8:]}"
 
 
 @pytest.fixture(scope="session")

@@ -53,12 +53,14 @@ def begin(checkout: Path, name: str, base: str = "", *, fresh_history: bool = Fa
         )
     require_name(name, document["project"]["name"], git.text(head, "constraints.txt"))
     origin = _base(git, head, base)
-    ground = str(pyproject.read(git.text(origin, pyproject.PATH), f"the commit {origin}")["project"].get("version", ""))
+    grounds = git.text(origin, pyproject.PATH)
+    ground = str(pyproject.read(grounds, f"the commit {origin}")["project"].get("version", ""))
     record = Record(ground, origin, address_of(git, "origin"))
     tree = read_tree(git, head)
-    readme = _README.format(name=name, ground=ground, install=install_line(tree, document))
-    tree = with_file(git, tree, "README.md", readme)
-    tree = with_file(git, tree, pyproject.PATH, pyproject.begun(text, name, record))
+    if git.text(head, "README.md") in {"", git.text(origin, "README.md")}:
+        readme = _README.format(name=name, ground=ground, install=install_line(tree, document))
+        tree = with_file(git, tree, "README.md", readme)
+    tree = with_file(git, tree, pyproject.PATH, pyproject.begun(text, grounds, name, record))
     message = f"Begin {name} on groundwork {ground}\n"
     land(git, head, git.commit(write_tree(git, tree), message, *(() if fresh_history else (head,))))
     return record

@@ -63,7 +63,7 @@ def merge(git: Git, step: str) -> Merged:
     """
     failure = None
     try:
-        git("cherry-pick", "--no-commit", "--allow-empty", "--strategy-option=find-renames", step)
+        git("cherry-pick", "--no-commit", "--allow-empty", "--strategy-option=find-renames", step, own_group=True)
     except GitFailed as error:
         failure = error
     stages: dict[str, set[str]] = {}

@@ -4,10 +4,16 @@ import re
 import tomllib
 from typing import Any, NamedTuple
 
-import tomlkit
-from tomlkit.items import Array, String, Table
-
 from infra.commands.ground.git import GroundError
+from infra.config.errors import EnvironmentFault
+
+try:
+    import tomlkit
+    from tomlkit.items import Array, String, Table
+except ModuleNotFoundError:  # it is for developers, and came later than the rest
+    raise EnvironmentFault(
+        "tomlkit is not installed, which edits pyproject.toml. Install this environment again, as the README has it."
+    ) from None
 
 PATH = "pyproject.toml"
 _IDENTITY = ("name", "version", "description")
@@ -46,12 +52,13 @@ def record_of(document: dict[str, Any]) -> Record | None:
     return Record(*(str(section.get(key, "")) for key in Record._fields)) if section.get("ground") else None
 
 
-def begun(text: str, name: str, record: Record) -> str:
-    """Return the ground's pyproject.toml as that of a product which begins."""
-    document = tomlkit.parse(text)
+def begun(text: str, ground: str, name: str, record: Record) -> str:
+    """Return a pyproject.toml as that of a product which begins; what differs from the ground's is its own already."""
+    document, former = tomlkit.parse(text), _project(tomlkit.parse(ground))
     rename(document, name)
-    _project(document)["version"] = "0.1.0"
-    _project(document)["description"] = f"The product {name}."
+    for key, value in {"version": "0.1.0", "description": f"The product {name}."}.items():
+        if _project(document).get(key) == former.get(key):
+            _project(document)[key] = value
     return recorded(tomlkit.dumps(document), record)
 
 

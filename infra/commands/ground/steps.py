@@ -54,7 +54,19 @@ def run(name: str, commands: Iterable[Sequence[str]], folder: Path, checkout: Pa
     begun = monotonic()
     environ = _environment(folder, checkout)
     for command in commands:
-        with subprocess.Popen(
+        with _started(command, folder, environ) as process:
+            output = _output(process)
+        if process.returncode:
+            shown = "\n".join(output.rstrip().split("\n")[-_LINES_SHOWN:])
+            return Result(name, passed=False, seconds=monotonic() - begun, output=shown)
+    return Result(name, passed=True, seconds=monotonic() - begun)
+
+
+def _started(command: Sequence[str], folder: Path, environ: dict[str, str]) -> "subprocess.Popen[str]":
+    # A shell lets what it runs in the background ignore SIGINT, which all that is started here would inherit.
+    former = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return subprocess.Popen(
             command,
             cwd=folder,
             env=environ,
@@ -64,12 +76,9 @@ def run(name: str, commands: Iterable[Sequence[str]], folder: Path, checkout: Pa
             text=True,
             errors="replace",
             start_new_session=True,
-        ) as process:
-            output = _output(process)
-        if process.returncode:
-            shown = "\n".join(output.rstrip().split("\n")[-_LINES_SHOWN:])
-            return Result(name, passed=False, seconds=monotonic() - begun, output=shown)
-    return Result(name, passed=True, seconds=monotonic() - begun)
+        )
+    finally:
+        signal.signal(signal.SIGINT, former)
 
 
 def _output(process: "subprocess.Popen[str]") -> str:

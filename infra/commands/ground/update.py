@@ -6,10 +6,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from infra.backends.steps import run_uninterrupted
 from infra.commands.ground import changelog, install, pyproject, remote, steps
 from infra.commands.ground.checkout import land, require_clean, require_room
 from infra.commands.ground.git import Git, GroundError
-from infra.commands.ground.merge import Conflict, merge, step_of_ground
+from infra.commands.ground.merge import Conflict, Merged, merge, step_of_ground
 from infra.commands.ground.pyproject import Record
 from infra.commands.ground.steps import Result, Step
 from infra.commands.ground.trees import read_tree
@@ -21,14 +22,17 @@ _VERSIONS = "migrations/versions"
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The step that is asked for: from where the product stands to a release, and what of the ground it brings."""
+    """The step that is asked for: from where the product stands to a release, and what of the ground it brings.
+
+    `words` follow `invoke update` to ask for it again.
+    """
 
     git: Git
     head: str
     before: Record
     after: Record
     step: str
-    remote: str
+    words: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +90,8 @@ def find(checkout: Path, tag: str, named_remote: str, say: Say) -> Target | None
     address = remote.address_of(git, source) or remote.without_password(source)
     after = Record(str(version), target, address)
     step = step_of_ground(git, head, target, record._replace(base=base), after)
-    return Target(git, head, record, after, step, source)
+    words = f"{release} --remote {address}" if address != record.remote else release
+    return Target(git, head, record, after, step, words)
 
 
 @contextmanager
@@ -122,7 +127,7 @@ def _tried(proposal: Proposal, apart: Git, wanted: list[Step], say: Say) -> Prop
         say(f"{step} …")
         results.append(steps.run(step, steps.commands_of(step, python, title), apart.folder, target.git.folder))
         say(f"{step} {'passed' if results[-1].passed else 'failed'} ({results[-1].seconds:.0f} s)")
-        if step is Step.GENERATE:
+        if step is Step.GENERATE and results[-1].passed:
             apart("add", "--all", "--", _VERSIONS)
     tree = apart("write-tree").strip()
     return replace(
@@ -181,4 +186,6 @@ def resolve(target: Target) -> tuple[Conflict, ...]:
         GroundError: files are in the way; then nothing was changed.
     """
     require_room(target.git, f"{target.step}^", target.step)
-    return merge(target.git, target.step).conflicts
+    merged: list[Merged] = []
+    run_uninterrupted(lambda: merged.append(merge(target.git, target.step)))
+    return merged[0].conflicts

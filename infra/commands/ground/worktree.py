@@ -19,7 +19,8 @@ def throwaway(git: Git, commit: str, say: Callable[[str], None]) -> Iterator[Git
     One at a time; what a killed command left is removed first.
     """
     project = Project.of(git.folder, _PURPOSE)
-    folder = state_directory(project) / git.folder.resolve().name
+    # Its stack has a name of its own, so that `up` takes nobody's former stack for that of a checkout which was moved.
+    folder = state_directory(project) / f"{_PURPOSE}-{project.id.split('-')[-2]}"
     with project_lock(project, say):
         _remove(git, folder, say)
         try:
@@ -32,9 +33,11 @@ def throwaway(git: Git, commit: str, say: Callable[[str], None]) -> Iterator[Git
 
 def _remove(git: Git, folder: Path, say: Callable[[str], None]) -> None:
     own = Project.of(folder)
-    if state_directory(own).exists():
-        from infra.stack import lifecycle
+    try:
+        if state_directory(own).exists():
+            from infra.stack import lifecycle
 
-        lifecycle.down(own, say, volumes=True)
-    git("worktree", "remove", "--force", "--force", str(folder), may_fail=True)
-    shutil.rmtree(folder, ignore_errors=True)  # what git did not know as a working tree
+            lifecycle.down(own, say, volumes=True)
+    finally:
+        git("worktree", "remove", "--force", "--force", str(folder), may_fail=True)
+        shutil.rmtree(folder, ignore_errors=True)  # what git did not know as a working tree

@@ -127,6 +127,18 @@ def test_commits_of_ones_own_come_after_the_base_that_is_named(clone: Clone) -> 
     assert shop.read("tasks.py").endswith("# mine\n")
 
 
+def test_a_product_that_has_begun_without_it_keeps_what_is_its_own(clone: Clone) -> None:
+    """A README, a version and a description that are not the ground's any more stay; the record is all that is new."""
+    shop = clone("shop")
+    shop.write("README.md", "# Our shop\n")
+    shop.replace("pyproject.toml", f'version = "{FIRST}"', 'version = "7.1.0"')
+    shop.commit("ours")
+    shop.succeed("init", "shop", "--base", "HEAD~")
+    project = tomllib.loads(shop.read("pyproject.toml"))
+    assert (shop.read("README.md"), project["project"]["version"]) == ("# Our shop\n", "7.1.0")
+    assert project["tool"]["groundwork"]["ground"] == FIRST
+
+
 def test_an_address_is_recorded_without_a_password(clone: Clone) -> None:
     """Updates come from where the checkout was cloned from, and what is secret in that address is not committed."""
     shop = clone("shop")

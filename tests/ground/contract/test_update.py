@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import signal
+import subprocess
 import sys
 import tomllib
 from pathlib import Path
@@ -198,6 +199,28 @@ def test_conflicts_are_resolved_in_the_checkout(ground: Repository, product: Rep
     assert (product.git("rev-parse", "HEAD~"), record(product)["ground"]) == (before, SECOND)
     assert product.read("schema/py.typed") == "theirs\n"
     assert "nothing to do" in product.succeed("update").stdout
+
+
+@pytest.mark.slow
+def test_names_that_collide_are_conflicts(ground: Repository, product: Repository) -> None:
+    """A file where the ground has a folder, and a file that both sides moved, are named and change nothing."""
+    product.write("infra/thing", "mine\n")
+    product.git("mv", "infra/config/scram.py", "infra/config/ours.py")
+    product.commit("ours")
+    ground.write("infra/thing/file.py", "theirs\n")
+    ground.git("mv", "infra/config/scram.py", "infra/config/theirs.py")
+    ground.release(SECOND)
+    before = product.state()
+    done = product.invoke("update", "--yes", "--json")
+    conflicts = {each["path"]: each["how"] for each in json.loads(done.stdout)["conflicts"]}
+    assert done.returncode == 1
+    assert {path.partition("~")[0] for path in conflicts} == {
+        *("infra/thing", "infra/config/scram.py", "infra/config/ours.py", "infra/config/theirs.py")
+    }
+    assert product.state() == before
+    product.succeed("update", "--resolve")
+    product.git("reset", "--merge")
+    assert product.read("infra/thing") == "mine\n"
 
 
 @pytest.mark.slow
@@ -469,7 +492,7 @@ if "lint" in sys.argv:
 """
 
 
-@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGKILL"])
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGTERM in the background", "SIGKILL"])
 @pytest.mark.slow
 def test_an_interrupted_update_leaves_the_checkout_as_it_was(
     ground: Repository, product: Repository, tmp_path: Path, name: str
@@ -480,14 +503,18 @@ def test_an_interrupted_update_leaves_the_checkout_as_it_was(
     ground.write("tasks.py", f"{ground.read('tasks.py')}\n{WAITING.format(str(fifo))}")
     ground.release(SECOND)
     before = product.state()
-    with product.start("update", *ONLY_LINT, "--yes") as update:
+    with product.start("update", *ONLY_LINT, "--yes", background="background" in name) as update:
         step = int(fifo.read_text())
-        update.send_signal(signal.Signals[name])
-        assert update.wait() != 0
+        update.send_signal(signal.Signals[name.partition(" ")[0]])
+        try:
+            assert update.wait(timeout=120) != 0
+        except subprocess.TimeoutExpired:
+            os.kill(step, signal.SIGKILL)  # else this test would wait as well
+            raise
     if name == "SIGKILL":
         assert update_folder(product.path).exists()
         os.kill(step, signal.SIGKILL)
-        product.invoke("update", *NO_STEPS, "--plan")
+        product.succeed("update", *NO_STEPS, "--plan")
     else:
         with pytest.raises(ProcessLookupError):
             os.kill(step, 0)

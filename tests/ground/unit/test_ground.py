@@ -102,7 +102,7 @@ RECORD = Record("1.0.0", "a" * 40, "https://example.com/g.git")
 
 def test_a_product_begins_with_its_name_and_the_record_at_the_end() -> None:
     """All other lines stay as they are, comments too."""
-    text = begun(GROUND, "shop", RECORD)
+    text = begun(GROUND, GROUND, "shop", RECORD)
     former, lines = GROUND.splitlines(), text.splitlines()
     assert [line for line in lines if line not in former] == [
         'name = "shop"',
@@ -120,7 +120,7 @@ def test_a_product_begins_with_its_name_and_the_record_at_the_end() -> None:
 
 def test_a_version_of_the_ground_is_seen_with_what_is_the_products() -> None:
     """So a merge finds neither name, version nor dependencies of the product's changed by the ground."""
-    own = begun(GROUND, "shop", RECORD).replace("product = []", 'product = [\n    "stripe", # ours\n]')
+    own = begun(GROUND, GROUND, "shop", RECORD).replace("product = []", 'product = [\n    "stripe", # ours\n]')
     assert as_of_product(GROUND, own, RECORD) == own
     assert as_of_product(GROUND.replace("1.0.0", "2.0.0").replace("Ground.", "New."), own, RECORD) == own
     later = as_of_product(GROUND, own, RECORD._replace(ground="2.0.0"))
@@ -129,7 +129,7 @@ def test_a_version_of_the_ground_is_seen_with_what_is_the_products() -> None:
 
 def test_an_environment_is_installed_again_for_dependencies_alone() -> None:
     """Another name or version changes nothing that is installed, another dependency does."""
-    ground, product = read(GROUND, "here"), read(begun(GROUND, "shop", RECORD), "here")
+    ground, product = read(GROUND, "here"), read(begun(GROUND, GROUND, "shop", RECORD), "here")
     assert dependencies(ground) == dependencies(product)
     assert dependencies(ground) != dependencies(read(GROUND.replace("docker>=7", "docker>=8"), "here"))
     assert dependencies(ground) != dependencies(read(GROUND.replace("extra>=1", "extra>=2"), "here"))
