@@ -1,13 +1,14 @@
 """Damage to the isolation of a migrated database: it is found, generated away, and that can be taken back."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from sqlalchemy import Boolean, Column, MetaData, Table, Text, UniqueConstraint, false
 
 from schema.errors import TenancyError
-from schema.migration.diff.rls.plugin import isolation_differences
-from schema.models import metadata
+from schema.isolation import drift as against_models
+from schema.isolation.finding import Finding
 from schema.tenancy.policies import PREDICATE
 from tests.kit.drift import Drift
 
@@ -39,6 +40,11 @@ DAMAGE = {
 }
 
 
+def found_in(drift: Drift) -> Iterator[Finding]:
+    """Yield what `invoke check` finds of the database beside the models."""
+    return against_models.drift(drift.connection, drift.connection)
+
+
 @pytest.mark.parametrize(("damage", "cause"), DAMAGE.items(), ids=DAMAGE)
 def test_damage_is_found_and_generated_away(damage: str, cause: str, drift: Drift) -> None:
     """It is named, the migration puts right exactly that, and taking the migration back gives the damage again."""
@@ -47,12 +53,12 @@ def test_damage_is_found_and_generated_away(damage: str, cause: str, drift: Drif
     damaged = drift.objects
     assert damaged != sound
 
-    assert f"users: {cause}" in isolation_differences(drift.connection, metadata.sorted_tables)[0].cause
+    assert cause in next(found_in(drift)).wrong
     script = drift.generate()
     assert drift.objects == damaged
     drift.upgrade(script)
     assert drift.objects == sound
-    assert isolation_differences(drift.connection, metadata.sorted_tables) == ()
+    assert [*found_in(drift)] == []
     drift.downgrade(script)
     assert drift.objects == damaged
 
@@ -60,7 +66,7 @@ def test_damage_is_found_and_generated_away(damage: str, cause: str, drift: Drif
 def test_a_migrated_database_has_no_differences(drift: Drift) -> None:
     """Neither the differences nor a generated migration hold anything, and looking for them changes nothing."""
     sound = drift.objects
-    assert isolation_differences(drift.connection, metadata.sorted_tables) == ()
+    assert [*found_in(drift)] == []
     script = drift.generate()
     assert script.upgrade_ops is not None
     assert script.upgrade_ops.is_empty()
@@ -69,7 +75,7 @@ def test_a_migrated_database_has_no_differences(drift: Drift) -> None:
 
 def test_comparing_locks_no_table(drift: Drift) -> None:
     """No lock that a query would wait for is held on any table, so it may look at a database that serves."""
-    isolation_differences(drift.connection, metadata.sorted_tables)
+    assert [*found_in(drift)] == []
     held = drift.connection.exec_driver_sql("""
         SELECT relation::regclass::text, mode FROM pg_locks JOIN pg_class c ON c.oid = relation
         WHERE pid = pg_backend_pid() AND relnamespace = 'public'::regnamespace AND mode <> 'AccessShareLock'

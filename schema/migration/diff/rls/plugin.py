@@ -73,13 +73,6 @@ def compare(context: AutogenContext, upgrade_ops: UpgradeOps) -> PriorityDispatc
     return PriorityDispatchResult.CONTINUE
 
 
-def isolation_differences(connection: Connection, tables: Sequence[Table]) -> tuple[Difference, ...]:
-    """Return how a database's isolation differs from what the models declare; nothing of it is changed or locked."""
-    declared, made_of = _read_declared(connection, tables), definitions(tables, connection.dialect)
-    _, written = as_written(connection, FUNCTIONS, declared, made_of)
-    return _without_equivalent(connection, made_of, with_rights(written, tables), read_tables(connection))
-
-
 def _read_declared(connection: Connection, tables: Iterable[Table]) -> dict[str, tuple[Part, ...]]:
     """Return what each tenant table declares of its own; a model may stand for a partition, which is its parent's."""
     partitions = read_partitions(connection)
