@@ -55,7 +55,7 @@ def generate(
     if merge or rebase:
         _tell_files(_join(message, rebase), json=json)
         return
-    from infra.config.identity import state_directory
+    from infra.config.record import comparison_note
     from schema.migration.generate.cache import ComparisonCache
     from schema.migration.generate.request import Request
 
@@ -66,7 +66,7 @@ def generate(
 
         _tell_files((blank.write_blank_revision(CHECKOUT, request, _applied),), json=json)
         return
-    cache = ComparisonCache(CHECKOUT, state_directory(project()) / "generated.json")
+    cache = ComparisonCache(CHECKOUT, comparison_note(project()))
     path = None if request.plain and cache.is_fresh() else _generated(request, cache)
     if path:
         from schema.migration.generate.command import findings

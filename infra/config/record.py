@@ -79,9 +79,14 @@ class Record:
 
 
 def forget(project: Project) -> None:
-    """Remove the record."""
-    for path in (_path(project), _path(project).with_suffix(".tmp")):
+    """Remove the record, and what `generate` remembers."""
+    for path in (_path(project), _path(project).with_suffix(".tmp"), comparison_note(project)):
         path.unlink(missing_ok=True)
+
+
+def comparison_note(project: Project) -> Path:
+    """Return the file in which `generate` remembers that nothing had changed."""
+    return state_directory(project) / "generated.json"
 
 
 def _path(project: Project) -> Path:

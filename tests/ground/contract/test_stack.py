@@ -14,6 +14,7 @@ import pytest
 from infra.backends.data_directory import MARKER
 from infra.config.endpoints import admin_url
 from infra.config.identity import Service, project_at, state_directory
+from infra.config.record import comparison_note
 from infra.config.settings import BackendChoice, Role
 from tests.kit.availability import docker_lacks
 from tests.kit.checkout import Checkout, MakeCheckout
@@ -70,6 +71,7 @@ def test_down_with_volumes_leaves_nothing(checkout: Checkout) -> None:
     """`down --volumes --yes` removes servers, data and all that was remembered."""
     checkout.succeed("up")
     assert things_of(checkout.project, checkout.backend)
+    comparison_note(checkout.project).touch()
     checkout.succeed("down", "--volumes", "--yes")
     assert things_of(checkout.project, checkout.backend) == []
     assert not state_directory(checkout.project).exists()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.config.identity import state_directory
+from infra.config.record import comparison_note
 from infra.config.settings import BackendChoice, Role
 from tests.kit.checkout import Checkout, copy_project
 from tests.kit.stack import RunningStack
@@ -74,7 +74,7 @@ class Noted:
     @property
     def note(self) -> Path:
         """The file that the answer comes from."""
-        return state_directory(self.checkout.project) / "generated.json"
+        return comparison_note(self.checkout.project)
 
     def path(self, name: str) -> Path:
         """Return a path in the checkout."""
