@@ -5,8 +5,8 @@ from tempfile import TemporaryDirectory
 
 from infra.commands.ground.git import Git
 
-OWNED = ("schema/models/", "migrations/versions/", "tests/product/", "infra/product/", "README.md")
-"""What is the product's: an update leaves it as it is."""
+OWNED = ("schema/models/", "migrations/versions/", "tests/product/", "infra/product/")
+"""Folders that are the product's, as is README.md: an update leaves them as they are."""
 
 _NEW = "100644 blob"
 Tree = dict[str, str]
@@ -44,4 +44,4 @@ def with_owned_of(tree: Tree, product: Tree) -> Tree:
 
 def is_owned(path: str) -> bool:
     """Return whether a file is the product's."""
-    return path.startswith(OWNED)
+    return path.startswith(OWNED) or path == "README.md"
