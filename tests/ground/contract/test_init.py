@@ -42,11 +42,16 @@ def test_a_fresh_history_is_one_commit(clone: Clone) -> None:
     ("name", "why"),
     [
         ("Shop", "no name"),
-        ("our_shop", "no name"),
-        ("../shop\n", "no name"),
-        ("import", "Python"),
-        ("groundwork", "the ground"),
-        ("alembic", "library"),
+        *(
+            pytest.param(*each, marks=pytest.mark.slow)
+            for each in (
+                ("our_shop", "no name"),
+                ("../shop\n", "no name"),
+                ("import", "Python"),
+                ("groundwork", "the ground"),
+                ("alembic", "library"),
+            )
+        ),
     ],
 )
 def test_a_name_that_cannot_be_used_is_refused(clone: Clone, name: str, why: str) -> None:
@@ -91,6 +96,7 @@ REFUSED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", REFUSED)
 def test_a_checkout_that_is_not_ready_is_refused(clone: Clone, kind: str) -> None:
     """What is not committed, is a product's already or has commits that no update knows is left as it is."""
@@ -104,6 +110,7 @@ def test_a_checkout_that_is_not_ready_is_refused(clone: Clone, kind: str) -> Non
     assert shop.state() == before
 
 
+@pytest.mark.slow
 def test_a_folder_that_is_no_repository_is_refused(clone: Clone) -> None:
     """Without git, without a commit, and below the top of another repository, nothing is changed."""
     shop = clone("shop")
@@ -127,6 +134,7 @@ def test_commits_of_ones_own_come_after_the_base_that_is_named(clone: Clone) -> 
     assert shop.read("tasks.py").endswith("# mine\n")
 
 
+@pytest.mark.slow
 def test_a_product_that_has_begun_without_it_keeps_what_is_its_own(clone: Clone) -> None:
     """A README, a version and a description that are not the ground's any more stay; the record is all that is new."""
     shop = clone("shop")
@@ -139,6 +147,7 @@ def test_a_product_that_has_begun_without_it_keeps_what_is_its_own(clone: Clone)
     assert project["tool"]["groundwork"]["ground"] == FIRST
 
 
+@pytest.mark.slow
 def test_an_address_is_recorded_without_a_password(clone: Clone) -> None:
     """Updates come from where the checkout was cloned from, and what is secret in that address is not committed."""
     shop = clone("shop")
@@ -148,6 +157,7 @@ def test_an_address_is_recorded_without_a_password(clone: Clone) -> None:
     assert record["remote"] == "https://example.com/ground.git"
 
 
+@pytest.mark.slow
 def test_nobody_needs_to_have_told_git_a_name(clone: Clone) -> None:
     """Where git knows no person the commit is made all the same, and nothing is written to git's configuration."""
     shop = clone("shop")

@@ -302,6 +302,7 @@ def test_files_that_git_does_not_know_are_kept(ground: Repository, product: Repo
     assert (product.read("notes.txt"), product.read("infra/new.py")) == ("mine\n", "theirs\n")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", ["constraints.txt", "notes.txt", "schema/models/draft.py"])
 def test_a_checkout_with_changes_is_refused(ground: Repository, product: Repository, path: str) -> None:
     """What is changed, staged, or a model that is not committed is named, and left as it is."""
