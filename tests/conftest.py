@@ -2,6 +2,7 @@
 
 import gc
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
     That is somebody's; the tests bring up their own.
     """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # A shell starts what it puts in the background so, and all that is started from here would inherit it.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     paths = [Path(argument.partition("::")[0]).resolve() for argument in config.args]
     if any(path.is_relative_to(_GROUND) for path in paths) and not has_own_models():
         pytest.exit("The ground's tests run on models of their own: `invoke test --ground`.", returncode=2)
