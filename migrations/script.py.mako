@@ -5,7 +5,7 @@ from alembic import util
 def statements(text):
     """Leave out Alembic's frame of comments."""
     kept = [line for line in (text or "").splitlines() if not line.lstrip().startswith("# ###")]
-    return "\n".join(kept).strip() or "pass"
+    return "\n".join(kept).strip()
 
 full_stop = "" if message.endswith((".", "!", "?")) else "."
 file_of = config.attributes.get("file_of")
@@ -36,9 +36,13 @@ depends_on: str | tuple[str, ...] | None = ${repr(depends_on)}
 
 def upgrade() -> None:
     """Apply this revision."""
+% if statements(upgrades):
     ${statements(upgrades)}
+% endif
 
 
 def downgrade() -> None:
     """Take this revision back."""
+% if statements(downgrades):
     ${statements(downgrades)}
+% endif

@@ -5,6 +5,7 @@ import re
 import sys
 import textwrap
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from itertools import groupby
 from typing import Any
 
@@ -15,6 +16,7 @@ from invoke.tasks import Task
 from invoke.terminals import pty_size
 
 from infra.commands import product
+from infra.config import streams
 
 # What users typed before, and what it is called now.
 _FORMER = {"--i-mean": "--confirm-database"}
@@ -72,6 +74,10 @@ class Commands(Program):
         This is the page of a bare `invoke` too. That of a bare `invoke --help` cannot be ours: Invoke prints its own
         options and ends before it reads this project (`Program.parse_collection`).
         """
+        with _readable():
+            self._print_list()
+
+    def _print_list(self) -> None:
         print("Usage: invoke COMMAND [options] [COMMAND [options] …]\n")
         names = self.collection.task_names
         groups = groupby(((name, self.collection[name]) for name in names), lambda item: _group(item[1]))
@@ -85,6 +91,10 @@ class Commands(Program):
 
     def print_task_help(self, name: str) -> None:
         """Print what a command does, its arguments and its options."""
+        with _readable():
+            self._print_help(name)
+
+    def _print_help(self, name: str) -> None:
         context = self.parser.contexts[name]
         arguments = [(each.name.upper(), each.help or "") for each in context.positional_args]
         options = [
@@ -153,6 +163,18 @@ class Commands(Program):
             )
         near = _near(word, self.collection.task_names, "invoke ")
         return f"There is no command {word!r}.{near} `invoke --list` lists all."
+
+
+@contextmanager
+def _readable() -> Iterator[None]:
+    """Let a page end where its reader has enough, as `head` does."""
+    streams.make_usable()
+    try:
+        yield
+    except BrokenPipeError:
+        pass
+    finally:
+        streams.flush()
 
 
 def _unknown_option(context: ParserContext) -> str:

@@ -1,5 +1,6 @@
 """Ground: a checkout made a product's own, and updates of what it stands on."""
 
+import sys
 from dataclasses import asdict
 from json import dumps
 from typing import TYPE_CHECKING
@@ -28,7 +29,10 @@ def init(_: Context, name: str, base: str = "", fresh_history: bool = False) -> 
 
     record = begin(CHECKOUT, name, base, fresh_history=fresh_history)
     print(f"This is {name} now, on groundwork {record.ground}.")
-    print("Install it again under its name: the README has the line. `git reset --keep ORIG_HEAD` takes this back.")
+    print(
+        "Install it again under its name: `python -m pip uninstall groundwork`, then the README's line. "
+        "`git reset --keep ORIG_HEAD` takes this back."
+    )
 
 
 @command(
@@ -63,6 +67,7 @@ def update(
     cli.exclude(plan=plan, resolve=resolve, yes=yes)
     cli.exclude(resolve=resolve, json=json)
     skipped = {cli.one_of(Step, step, "--skip") for step in skip or ()}
+    _tell_who_cannot_answer(asked=not (plan or resolve or yes or json))
     target = updating.find(CHECKOUT, tag, remote, cli.say)
     if target is None:
         nothing = "nothing to do: the release is part of what this product has"
@@ -84,6 +89,8 @@ def update(
             print(dumps(_described(proposal) | {"applied": applied, "up_to_date": False}, indent=2))
         elif applied:
             print(f"updated to groundwork {target.after.ground}; `git reset --keep ORIG_HEAD` takes it back")
+            if proposal.migrations:
+                print("Apply the migration with `invoke migrate`.")
     if not proposal.commit:
         raise Exit(_how_to_go_on(proposal), 1)
 
@@ -102,14 +109,20 @@ def release(context: Context, version: str) -> None:
     print(f"`git tag --delete {tag}` and `git reset --keep ORIG_HEAD` take it back.")
 
 
+def _tell_who_cannot_answer(*, asked: bool) -> None:
+    if asked and not sys.stdin.isatty():
+        cli.say("nobody can answer here: the update is tried and shown, and not taken; --yes takes it")
+
+
 def _resolve(target: "Target") -> None:
     from infra.commands.ground.update import resolve
 
     conflicts = resolve(target)
     print(*(f"conflict  {each.path}: {each.how}" for each in conflicts), sep="\n", end="\n" if conflicts else "")
     print(
-        "Merged and not committed. Resolve each conflict and `git add` its file, run `invoke generate`, `invoke lint`, "
-        "`invoke up migrate check` and `pytest`, then `git commit`. `git reset --merge` gives it all up."
+        "Merged and not committed. Resolve each conflict and `git add` its file (first those below infra/, which the "
+        'commands are made of), run `invoke generate -m "update the ground"`, `invoke lint`, `invoke up migrate check` '
+        "and `pytest`, then `git commit`. `git reset --merge` gives it all up."
     )
 
 

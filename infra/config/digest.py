@@ -25,4 +25,16 @@ def files_of(path: Path) -> Iterator[Path]:
     if path.is_file():
         yield path
     else:
-        yield from sorted(file for file in path.rglob("*") if file.is_file() and "__pycache__" not in file.parts)
+        yield from sorted(_below(path, set()))
+
+
+def _below(folder: Path, seen: set[Path]) -> Iterator[Path]:
+    """Yield the files below a folder, links followed; a link that leads back up is not."""
+    if (real := folder.resolve()) in seen or not folder.is_dir():
+        return
+    seen.add(real)
+    for found in folder.iterdir():
+        if found.is_file():
+            yield found
+        elif found.name != "__pycache__":
+            yield from _below(found, seen)

@@ -2,6 +2,7 @@
 
 import keyword
 import re
+import sys
 from pathlib import Path
 
 from infra.commands.ground import pyproject
@@ -15,6 +16,7 @@ from infra.commands.ground.trees import read_tree, with_file, write_tree
 # A name as pip normalises it (PEP 508, PEP 503), which containers and folders can be called as well.
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 _LONGEST = 63  # characters: of a host's name (RFC 1123)
+_FOLDERS = {"infra", "migrations", "schema", "tests"}
 _PIN = re.compile(r"^([A-Za-z0-9._-]+)==", re.MULTILINE)
 _README = """# {name}
 
@@ -76,8 +78,10 @@ def require_name(name: str, ground: str, constraints: str) -> None:
     wrong = None
     if not _NAME.fullmatch(name) or len(name) > _LONGEST:
         wrong = "is no name of a package, a container and a folder at once"
-    elif keyword.iskeyword(name):
-        wrong = "is a word of Python's own"
+    elif keyword.iskeyword(name) or name in sys.stdlib_module_names:
+        wrong = "is a word or module of Python's own"
+    elif name in _FOLDERS:
+        wrong = "is a folder of the ground's"
     elif name == ground:
         wrong = "is what the ground is called"
     elif name in taken:

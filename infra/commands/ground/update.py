@@ -87,6 +87,11 @@ def find(checkout: Path, tag: str, named_remote: str, say: Say) -> Target | None
     if git("merge-base", target, base, may_fail=True).strip() == target:
         return None
     version = pyproject.read(git.text(target, pyproject.PATH), release)["project"].get("version", "")
+    if f"v{version}" != release:
+        raise GroundError(
+            f"The release {release} says in its pyproject.toml that it is {version}, so that nobody knows what changed "
+            "since. Nothing was changed. Ask for another one with --tag: `invoke release` makes them."
+        )
     address = remote.address_of(git, source) or remote.without_password(source)
     after = Record(str(version), target, address)
     step = step_of_ground(git, head, target, record._replace(base=base), after)

@@ -5,7 +5,7 @@ follows from code and settings alone. A comparison that found nothing leaves a n
 are as they were, the answer is given again. The digest covers, by content:
 
 - all files of `schema`, `infra` and the migrations' folders, pyproject.toml, tasks.py and .env;
-- every other module of the user's own that the models import, wherever it lies;
+- every other module of the user's own that the models import, wherever it lies, and which others lie beside it;
 - the names and versions of the installed packages, Python's version and options, and the variables of the environment
   but for those that each terminal has its own of.
 
@@ -60,7 +60,20 @@ class ComparisonCache:
                 _write(self._note, json.dumps(note))
 
     def _digest(self, modules: Iterable[Path]) -> str:
-        return digest(self._paths(modules), *_surroundings())
+        modules = [*modules]
+        beside = (name for folder in sorted({module.parent for module in modules}) for name in _importable(folder))
+        return digest(self._paths(modules), *beside, *self._surroundings())
+
+    def _surroundings(self) -> Iterator[str]:
+        """Yield what decides beside files: Python, what is installed for it, and the environment."""
+        yield from (sys.version, str(sys.flags))
+        # While models are imported, the checkout itself comes onto the path, once more each time.
+        for folder in sorted({Path(folder).absolute() for folder in sys.path} - {self._checkout}):
+            with suppress(OSError):
+                yield from sorted(found.name for found in folder.iterdir() if found.suffix in _OF_PACKAGES)
+        for name, value in sorted(os.environ.items()):
+            if not name.startswith(_OF_TERMINALS):
+                yield f"{name}={value}"
 
     def _paths(self, modules: Iterable[Path] = ()) -> Iterator[Path]:
         from schema.migration.apply.fingerprint import migration_folders
@@ -79,15 +92,11 @@ def _modules_of_the_user() -> Iterator[Path]:
             yield path
 
 
-def _surroundings() -> Iterator[str]:
-    """Yield what decides beside files: Python, what is installed for it, and the environment."""
-    yield from (sys.version, str(sys.flags))
-    for folder in sys.path:
-        with suppress(OSError):
-            yield from sorted(found.name for found in Path(folder).iterdir() if found.suffix in _OF_PACKAGES)
-    for name, value in sorted(os.environ.items()):
-        if not name.startswith(_OF_TERMINALS):
-            yield f"{name}={value}"
+def _importable(folder: Path) -> Iterator[str]:
+    """Yield the names of what could be imported from a folder, and so hide another module or be there all at once."""
+    for found in sorted(folder.iterdir()):
+        if found.suffix == ".py" or (found.is_dir() and found.name.isidentifier() and found.name != "__pycache__"):
+            yield f"{found.name}{'/' if found.is_dir() else ''}"
 
 
 def _changed(file: Path) -> int:

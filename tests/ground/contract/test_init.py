@@ -48,6 +48,8 @@ def test_a_fresh_history_is_one_commit(clone: Clone) -> None:
                 ("our_shop", "no name"),
                 ("../shop\n", "no name"),
                 ("import", "Python"),
+                ("json", "Python"),
+                ("schema", "folder"),
                 ("groundwork", "the ground"),
                 ("alembic", "library"),
             )

@@ -26,6 +26,8 @@ def shell(checkout: Checkout, line: str, **environ: str) -> "subprocess.Complete
     ("line", "code"),
     [
         ("INVOKE status --json | head -0", 0),
+        ("INVOKE --list | head -1", 0),
+        ("INVOKE up --help | head -1", 0),
         ("INVOKE doctor | head -0", 0),
         ("INVOKE logs --lines 1000 | head -1", 0),
         ("POSTGRES_PORT=1 INVOKE doctor --json | head -0", 0),

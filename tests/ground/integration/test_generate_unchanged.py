@@ -1,5 +1,6 @@
 """When `generate` may say that nothing changed without comparing: the command, asked again after every kind of edit."""
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -103,6 +104,9 @@ def noted(
         path = copy_project(tmp_path_factory.mktemp("noted") / "shop")
         (path / "shop_helper.py").write_text(_HELPER)
         (path / "title.txt").write_text("Shop")
+        (path / "shop.egg-info").mkdir()  # as an installation leaves it
+        elsewhere = (path / "schema" / "models").rename(path.parent / "models")
+        (path / "schema" / "models").symlink_to(elsewhere)
         models = path / "schema" / "models" / "__init__.py"
         models.write_text(f"{models.read_text()}\nimport shop_helper\n")
         noted = Noted(Checkout(path, backend, {"DATABASE_OWNER_URL": stack.url(Role.OWNER).libpq()}))
@@ -197,10 +201,21 @@ def _note(edit: Callable[[str], str]) -> Change:
     return lambda noted: _changed(noted.note, edit(noted.note.read_text()).encode())
 
 
+@contextmanager
+def _hidden(noted: Noted) -> Iterator[None]:
+    (package := noted.path("shop_helper")).mkdir()
+    (package / "__init__.py").write_text(_HELPER)
+    try:
+        yield
+    finally:
+        shutil.rmtree(package)
+
+
 CHANGES: dict[str, Change] = {
     "a model": _edit("schema/models/users.py"),
     "a new model": _make("schema/models/late.py", _MODEL),
     "a module that the models import": _edit("shop_helper.py"),
+    "a package that hides it": _hidden,
     "that module gone": lambda noted: _changed(noted.path("shop_helper.py"), None),
     "the settings' file": _make(".env", "LOG_LEVEL=DEBUG\n"),
     "a migration": _edit(_MIGRATION),
