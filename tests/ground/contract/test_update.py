@@ -582,7 +582,7 @@ def test_changed_dependencies_are_installed_for_the_steps(ground: Repository, pr
     ground.replace("pyproject.toml", '    "celery>=5.4,<6",\n', "")
     seen = _report_of_a_step(ground, product)
     assert seen["prefix"] == str(update_folder(product.path) / ".venv")
-    assert "install -q -c constraints.txt -e '.[dev" in seen["said"]
+    assert "-c infra/product/constraints.txt -e '.[dev,product]'" in seen["said"]
 
 
 COLUMN = """        server_default=func.now(), server_onupdate=FetchedValue(), sort_order=-1
