@@ -16,8 +16,9 @@ import redis
 
 from infra.config.endpoints import role_url
 from infra.config.identity import Project, Service, project_at, state_directory
+from infra.config.libpq import parameters
 from infra.config.record import Record
-from infra.config.settings import CHECKOUT, BackendChoice, Role, Settings, key_of, read_env_file
+from infra.config.settings import CHECKOUT, BackendChoice, Role, Settings, SslMode, key_of, read_env_file
 from infra.config.urls import DatabaseUrl
 from tests.kit import left_over
 from tests.kit.passwords import nasty_env_file
@@ -121,7 +122,8 @@ class Checkout:
 
     def query(self, role: Role, statement: str) -> list[tuple[Any, ...]]:
         """Run a statement as a role and return its rows."""
-        with psycopg.connect(self.url(role).libpq(), autocommit=True) as connection:
+        # In full: the shell's variables may mean another server.
+        with psycopg.connect(**parameters(self.url(role), SslMode.PREFER, 10), autocommit=True) as connection:
             cursor = connection.execute(statement.encode())
             return cursor.fetchall() if cursor.description else []
 
