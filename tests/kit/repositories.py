@@ -4,9 +4,11 @@ import os
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 import tomlkit
@@ -135,6 +137,24 @@ def update_folder(checkout: Path) -> Path:
     """Return where an update of a checkout merges and tries what it brings."""
     project = Project.of(checkout)
     return state_directory(Project.of(checkout, "update")) / f"update-{project.id[-8:]}"
+
+
+def take(product: Repository, *words: str) -> None:
+    """Take the newest release, untried, and claim that nothing is left of the way there."""
+    notes = product.git("for-each-ref")
+    product.succeed("update", *words, *NO_STEPS, "--yes")
+    others = [line for line in product.git("for-each-ref").split("\n") if "refs/heads/main" not in line]
+    assert others == [line for line in notes.split("\n") if "refs/heads/main" not in line]
+    assert product.git("status", "--porcelain", "--untracked-files=no") == ""
+    assert len(product.git("worktree", "list").splitlines()) == 1
+    assert not update_folder(product.path).parent.exists()
+    assert not (product.path / ".git" / "FETCH_HEAD").exists()
+
+
+def record(product: Repository) -> dict[str, Any]:
+    """Return what a product has recorded of its base."""
+    section: dict[str, Any] = tomllib.loads(product.read("pyproject.toml"))["tool"]["groundwork"]
+    return section
 
 
 @pytest.fixture(scope="session")

@@ -80,7 +80,7 @@ def _class(kind: TypeEngine[Any], context: AutogenContext) -> str:
         vars(kind)["create_constraint"] = False  # the CHECK is one of the table's
     if isinstance(kind, postgresql.DOMAIN):
         return ""  # made by a statement of its own as well
-    of = next((one for one in type(kind).__mro__ if _is_public(one)), None)
+    of = next((base for base in type(kind).__mro__ if _is_public(base)), None)
     if of is None or of is TypeEngine:
         return ""
     return _alembics(kind if of is type(kind) else kind.adapt(of), context)

@@ -20,7 +20,7 @@ _BYTES = 1 if sys.platform == "darwin" else 1024  # a unit of ru_maxrss
 
 
 def main(descriptor: int, *words: str) -> None:
-    """Run the command to its end, whoever interrupts: interrupts are for the command to heed."""
+    """Run the command to its end; interrupts are left for the command to handle."""
     os.set_inheritable(descriptor, False)
     for caught in _FOR_THE_COMMAND:
         signal.signal(caught, signal.SIG_IGN)
