@@ -3,6 +3,7 @@
     SchemaError
     ├── DatabaseUnavailable     4   no usable connection: server away, or it refuses this role or database
     ├── RightsError             4   roles or rights are not what they should be and cannot be made so
+    ├── ExtensionError          4   the server has no such extension, or refuses it
     ├── MigrationError          5   a migration cannot be written, found or applied
     │   └── MigrationInterrupted    130 or 143   a signal ended it
     ├── ModelError              5   a model cannot be read
@@ -53,6 +54,16 @@ class RightsError(SchemaError):
     """Roles or rights are not what they should be and cannot be made so."""
 
     exit_code = 4
+
+
+class ExtensionError(SchemaError):
+    """The server has no `extension` of this name, or refuses it to whoever is to make it."""
+
+    exit_code = 4
+
+    def __init__(self, message: str, *, extension: str) -> None:
+        super().__init__(message)
+        self.extension = extension
 
 
 class MigrationError(SchemaError):

@@ -19,6 +19,7 @@ pytest_plugins = [
     "tests.kit.drift",
     "tests.kit.repositories",
     "tests.kit.stack",
+    "tests.kit.bare_server",  # after those that it imports, which pytest could not rewrite otherwise
 ]
 
 _GROUND = Path(__file__).resolve().parent / "ground"

@@ -22,7 +22,12 @@ def project() -> Project:
 
 
 def preparation() -> "Preparation":
-    """Return what makes roles, database and rights between a server's answer and the proof that it serves."""
+    """Return what makes roles, database, extensions and rights between a server's answer and the proof that it serves.
+
+    Raises:
+        ConfigError: the extensions in pyproject.toml cannot be read.
+    """
+    from infra.config.extensions import declared_extensions
     from infra.stack.readiness import Preparation
     from schema.admin.role_state import ROLE_STATE
 
@@ -32,7 +37,8 @@ def preparation() -> "Preparation":
     def prepare(admin: "DatabaseUrl", settings: Settings) -> None:
         from schema.admin import roles
 
-        roles.ensure(admin, settings)
+        roles.ensure(admin, settings, extensions)
 
+    extensions = declared_extensions()
     code = (CHECKOUT / "schema" / "admin", CHECKOUT / "schema" / "client" / "connection.py")
-    return Preparation(prepare, code, load, ROLE_STATE)
+    return Preparation(prepare, code, load, ROLE_STATE, extensions)

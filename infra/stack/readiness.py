@@ -35,8 +35,8 @@ _RETURN = timedelta(seconds=10)
 class Preparation(NamedTuple):
     """What makes the database ready for the product's roles.
 
-    `code` is the files and folders that hold it: when one changes, what it prepared needs preparing again. `load`
-    imports them.
+    `code` is the files and folders that hold it, `words` what else it goes by: when one changes, what it prepared needs
+    preparing again. `load` imports them.
     `state` is a query of one value that changes when somebody changes what was prepared.
     """
 
@@ -44,6 +44,7 @@ class Preparation(NamedTuple):
     code: tuple[Path, ...]
     load: Callable[[], None] = lambda: None
     state: str = ""
+    words: tuple[str, ...] = ()
 
     def load_meanwhile(self) -> None:
         """Import what a proof needs while the servers start: the engine and initdb are waited for anyway."""
@@ -63,7 +64,7 @@ def fingerprint(servers: Mapping[Service, Server], settings: Settings, prepare: 
 
     Of PostgreSQL also that each of the product's roles can log in, and what it says of what was prepared.
     """
-    common = hashlib.sha256(digest(prepare.code).encode())
+    common = hashlib.sha256(digest(prepare.code, *prepare.words).encode())
     common.update(settings.postgres_user.encode() + b"\0")
     for secret in (settings.postgres_password, settings.redis_password, *map(settings.role_password, Role)):
         common.update(secret.reveal().encode() + b"\0")

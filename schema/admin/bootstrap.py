@@ -6,9 +6,17 @@ from dataclasses import replace
 from psycopg.sql import SQL, Literal
 
 from infra.config.errors import ConfigError
-from infra.config.settings import DATABASE_NAME, Role, Settings
+from infra.config.extensions import TEMPLATE, declared_extensions
+from infra.config.settings import DATABASE_NAME, MAINTENANCE_DATABASE, AppEnv, Role, Settings
 from infra.config.urls import DatabaseUrl
-from schema.admin.desired_state import DesiredState, Met
+from schema.admin.desired_state import DesiredState, Met, otherwise
+from schema.admin.extensions import (
+    extension_requirements,
+    template_comment,
+    template_creation,
+    template_mark,
+    template_note,
+)
 from schema.admin.grants import owners_requirements
 from schema.admin.roles import LOCK, administrators_requirements, ensure, password_statement
 
@@ -23,15 +31,18 @@ def bootstrap(admin: DatabaseUrl, settings: Settings) -> Met:
     return ensure(admin, with_passwords_of_urls(settings))
 
 
-def script(settings: Settings) -> str:
+def script(settings: Settings, extensions: Sequence[str] | None = None) -> str:
     """Return what `bootstrap` does as a script for psql: idempotent, under the same lock, verified at its end.
+
+    The extensions are those of pyproject.toml unless given.
 
     Passwords are given as SCRAM verifiers; a role without one in the settings is asked for by psql.
 
     Raises:
         ConfigError: a role's URL names another role.
     """
-    return "\n".join(_lines(with_passwords_of_urls(settings))) + "\n"
+    extensions = declared_extensions() if extensions is None else extensions
+    return "\n".join(_lines(with_passwords_of_urls(settings), extensions)) + "\n"
 
 
 def with_passwords_of_urls(settings: Settings) -> Settings:
@@ -56,7 +67,7 @@ def with_passwords_of_urls(settings: Settings) -> Settings:
     )
 
 
-def _lines(settings: Settings) -> Iterator[str]:
+def _lines(settings: Settings, extensions: Sequence[str]) -> Iterator[str]:
     administrators, owners = administrators_requirements(settings), owners_requirements(DATABASE_NAME)
     yield from (
         "-- Roles, database and rights. Run it as a superuser, or as an administrator who may create roles and",
@@ -71,11 +82,29 @@ def _lines(settings: Settings) -> Iterator[str]:
     for role in Role:
         yield from _password(role, settings)
     yield from ("", f'\\connect "{DATABASE_NAME}"', f"SELECT pg_advisory_lock({LOCK}) \\g /dev/null")
+    yield from _extensions(extensions)
     yield from _verification(administrators)
     yield from ("", f"SET ROLE {Role.OWNER};")
     for requirement in owners:
         yield from _step(requirement)
     yield from _verification(owners)
+    if extensions and settings.app_env is not AppEnv.PRODUCTION:
+        yield from _template(extensions)
+
+
+def _template(extensions: Sequence[str]) -> Iterator[str]:
+    missing = otherwise(SQL("EXISTS ({})").format(template_comment(TEMPLATE)), template_creation())
+    yield from ("", "-- what shadow databases are cloned from", f"\\connect {MAINTENANCE_DATABASE}")
+    yield from (f"{missing.as_string()} \\gexec", f'\\connect "{TEMPLATE}"')
+    yield from _extensions(extensions)
+    yield f"{template_mark(template_note(extensions)).as_string()};"
+
+
+def _extensions(extensions: Sequence[str]) -> Iterator[str]:
+    if extensions:
+        yield "SET search_path = public;"
+    for requirement in extension_requirements(extensions):
+        yield from _step(requirement)
 
 
 def _step(requirement: DesiredState) -> Iterator[str]:

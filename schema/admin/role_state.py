@@ -1,5 +1,6 @@
-"""The question by which `up` sees that roles or rights were changed since it made them."""
+"""The question by which `up` sees that roles, rights or extensions were changed since it made them."""
 
+from infra.config.extensions import TEMPLATE
 from infra.config.settings import DATABASE_NAME, FUNCTION_SCHEMA, Role
 
 _ROLES = ", ".join(f"'{role}'" for role in Role)
@@ -12,7 +13,10 @@ ROLE_STATE = f"""
         (SELECT concat_ws(' ', datdba, datallowconn, datconnlimit, datacl)
          FROM pg_catalog.pg_database WHERE datname = '{DATABASE_NAME}'),
         (SELECT string_agg(concat_ws(' ', nspname, nspowner, nspacl), E'\\n' ORDER BY nspname)
-         FROM pg_catalog.pg_namespace WHERE nspname IN ('public', '{FUNCTION_SCHEMA}'))
+         FROM pg_catalog.pg_namespace WHERE nspname IN ('public', '{FUNCTION_SCHEMA}')),
+        (SELECT string_agg(extname::text, ' ' ORDER BY extname) FROM pg_catalog.pg_extension),
+        (SELECT pg_catalog.shobj_description(oid, 'pg_database')
+         FROM pg_catalog.pg_database WHERE datname = '{TEMPLATE}')
     ))
 """  # noqa: S608 - the names are the project's own
 """A digest of what `schema.admin.roles.ensure` looks after; any role on the database may ask."""

@@ -13,10 +13,12 @@ import psycopg
 from psycopg.sql import SQL, Composed, Identifier, Literal
 
 from infra.config.errors import ConfigError
+from infra.config.extensions import declared_extensions
 from infra.config.scram import scram_verifier
 from infra.config.settings import DATABASE_NAME, AppEnv, Role, Settings
 from infra.config.urls import DatabaseUrl
 from schema.admin.desired_state import DesiredState, Met, converge, otherwise
+from schema.admin.extensions import ensure_extensions
 from schema.admin.grants import grant_rights
 from schema.client.connection import BoundedConnection, connect
 from schema.client.logs import log
@@ -45,8 +47,10 @@ _WITHOUT_READ_ALL = (
 )
 
 
-def ensure(admin: DatabaseUrl, settings: Settings) -> Met:
-    """Make the roles, the database and their rights as they are declared; a second call changes nothing.
+def ensure(admin: DatabaseUrl, settings: Settings, extensions: Sequence[str] | None = None) -> Met:
+    """Make the roles, the database, its extensions and their rights as declared; a second call changes nothing.
+
+    The extensions are those of pyproject.toml unless given.
 
     `admin` is a superuser, or a managed server's administrator who may create roles and databases. Where that one
     may not give BYPASSRLS or the right to read all, app_maintenance goes without and a log line says so.
@@ -54,8 +58,10 @@ def ensure(admin: DatabaseUrl, settings: Settings) -> Met:
     Raises:
         ConfigError: a role has no password.
         DatabaseUnavailable: the server is away, or refuses the administrator or a role.
+        ExtensionError: the server has no such extension, or refuses it.
         RightsError: roles or rights cannot be made what they should be; names what.
     """
+    extensions = declared_extensions() if extensions is None else extensions
     for role in Role:
         if not settings.role_password(role):
             raise ConfigError(f"{role.upper()}_PASSWORD is not set. Write one into .env or the environment.")
@@ -69,12 +75,13 @@ def ensure(admin: DatabaseUrl, settings: Settings) -> Met:
             if role not in known:
                 _set_password(connection, role, settings)
         _refuse_missing(connection, met.missing)
+        made = ensure_extensions(connection, admin, settings, extensions)
         with _login(connection, admin, Role.OWNER, settings) as owner:
             granted = grant_rights(owner)
         for role in (Role.USER, Role.MAINTENANCE):
             _login(connection, admin, role, settings).close()
     _log_refused(met.refused)
-    return Met((*met.made, *granted), met.refused)
+    return Met((*met.made, *made, *granted), met.refused)
 
 
 def administrators_requirements(settings: Settings) -> tuple[DesiredState, ...]:

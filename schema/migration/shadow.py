@@ -1,13 +1,15 @@
 """Throw-away databases that hold what the migrations make, and never a tenant's data."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 import psycopg
 from psycopg.sql import SQL, Identifier
 
+from infra.config.extensions import TEMPLATE, declared_extensions
 from infra.config.settings import Settings
 from infra.config.urls import DatabaseUrl
+from schema.admin.extensions import template_comment, template_note
 from schema.admin.grants import grant_rights
 from schema.client.connection import BoundedConnection, connect
 from schema.errors import MigrationError
@@ -27,20 +29,24 @@ _LEFT_OVER = """
 
 
 @contextmanager
-def shadow_database(owner: DatabaseUrl, settings: Settings, template: str = "template0") -> Iterator[DatabaseUrl]:
+def shadow_database(
+    owner: DatabaseUrl, settings: Settings, template: str | None = None, extensions: Sequence[str] | None = None
+) -> Iterator[DatabaseUrl]:
     """Make a database with the declared rights on the owner's server; drop it when the block ends.
 
-    It is empty, or a clone of `template`. Drops those that interrupted runs left as well.
+    It is a clone of `template` or has nothing but the extensions: those of pyproject.toml unless given. Drops those
+    that interrupted runs left as well.
 
     Raises:
         DatabaseUnavailable: the server is away or refuses the owner.
-        MigrationError: the owner may not create databases.
+        MigrationError: the owner may not create databases, or the server was not prepared for the extensions.
     """
+    extensions = declared_extensions() if extensions is None else extensions
     with connect(owner, settings, autocommit=True) as connection:
         connection.execute(SQL("SET application_name = {}").format(_APPLICATION))
         _drop_left_over(connection)
         name = f"{PREFIX}{connection.info.backend_pid}"
-        _create(connection, name, template)
+        _create(connection, name, template or _empty(connection, extensions))
         try:
             shadow = owner.on(name)
             with connect(shadow, settings) as inside:
@@ -50,6 +56,19 @@ def shadow_database(owner: DatabaseUrl, settings: Settings, template: str = "tem
             # A server that went away is reported by what was using it; the next run drops what is left over.
             with suppress(psycopg.OperationalError):
                 drop_database(connection, name)
+
+
+def _empty(connection: BoundedConnection, extensions: Sequence[str]) -> str:
+    """Return the database to clone for one with nothing but the extensions."""
+    if not extensions:
+        return "template0"
+    if connection.execute(template_comment(TEMPLATE)).fetchone() == (template_note(extensions),):
+        return TEMPLATE
+    raise MigrationError(
+        f"The server at {connection.info.host}:{connection.info.port} is not prepared for the extensions that "
+        f"pyproject.toml declares ({', '.join(extensions)}). Run `invoke up` for the local stack, or `invoke "
+        "bootstrap` for another development server, then the command again."
+    )
 
 
 def _create(connection: BoundedConnection, name: str, template: str) -> None:

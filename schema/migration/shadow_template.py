@@ -10,6 +10,7 @@ import psycopg
 from psycopg.sql import SQL, Identifier
 
 from infra.config.digest import digest
+from infra.config.extensions import declared_extensions
 from infra.config.settings import CHECKOUT, Settings
 from infra.config.urls import DatabaseUrl
 from schema.client.connection import connect
@@ -31,14 +32,14 @@ _MAY_CREATE = "SELECT rolcreatedb OR rolsuper FROM pg_roles WHERE rolname = curr
 def key(checkout: Path, versions: str | Path) -> str:
     """Return what a template stands for: the text of the migrations, and of the code that runs them.
 
-    That is the environment, all of the package but the product's models, of which only what a migration imports, and
-    the versions of the libraries. A template made by other code is never taken for this one's.
+    That is the environment, all of the package but the product's models, of which only what a migration imports, the
+    versions of the libraries and the declared extensions. A template made by other code is never taken for this one's.
     """
     files = sorted(Path(versions).glob("*.py"))
     imported = {module for file in files for module in _IMPORT.findall(file.read_text(encoding="utf-8"))}
     models = [CHECKOUT / f"{module.replace('.', '/')}.py" for module in sorted(imported)]
     code = [checkout / "migrations" / "env.py", *files, *models, *_but_models()]
-    return digest(code, *map(version, _LIBRARIES))[:16]
+    return digest(code, *map(version, _LIBRARIES), *declared_extensions(checkout))[:16]
 
 
 def _but_models() -> Iterator[Path]:

@@ -67,10 +67,25 @@ def make_up(column: Column) -> str | None:
         "macaddr": f"02:00:00:{number >> 16 & 255:02x}:{number >> 8 & 255:02x}:{number & 255:02x}",
         "bit": f"{number:b}".zfill(max(column.modifier, 1))[-max(column.modifier, 1) :],
         "varbit": "1",
+        **_of_extensions(column, number),
     }
     if column.kind == "enum":
         return column.labels[0] if column.labels else None
     return varying.get(column.kind, _FIXED.get(column.kind))
+
+
+def _of_extensions(column: Column, number: int) -> dict[str, str]:
+    """Return values of the types of pgvector (whose modifier is the number of dimensions) and of contrib."""
+    dimensions = max(column.modifier, 1)
+    dense = "[" + ",".join([str(number), *["0"] * (dimensions - 1)]) + "]"
+    return {
+        "vector": dense,
+        "halfvec": dense,
+        "sparsevec": f"{{1:{number}}}/{dimensions}",
+        "cube": f"({number})",
+        "hstore": f"a=>{number}",
+        "ltree": f"a.b{number}",
+    }
 
 
 def _text(text: str, column: Column) -> str:

@@ -1,6 +1,7 @@
 """Apply what is pending."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
@@ -9,10 +10,12 @@ import psycopg
 from alembic import command
 from alembic.script import Script
 
+from infra.config.extensions import declared_extensions
 from infra.config.settings import CHECKOUT, Settings
 from infra.config.urls import DatabaseUrl
+from schema.admin.extensions import missing_extensions
 from schema.client.connection import BoundedConnection, connect
-from schema.errors import MigrationError
+from schema.errors import ExtensionError, MigrationError
 from schema.migration import invalid_indexes
 from schema.migration.apply import ledger
 from schema.migration.apply.applied import ask
@@ -63,6 +66,7 @@ def upgrade(
 
     Raises:
         DatabaseUnavailable: the server is away, goes away, or refuses the owner.
+        ExtensionError: the database lacks an extension that pyproject.toml declares.
         MigrationError: the migrations cannot be read, do not fit the database, are refused, or one fails. Those before
             it stay applied; of the failing one nothing does but what an autocommit block of its own has committed.
         MigrationInterrupted: a signal ended it.
@@ -73,6 +77,8 @@ def upgrade(
             _accept(change, accept)
         change.require_known()
         pending = change.migrations.pending(change.at)
+        if pending:
+            _require_extensions(change.lock, declared_extensions(checkout))
         rules = change.rules if allow_data_loss else (*change.rules, KEEP_VALUES)
         # Where types are all that matters, most files need not be read twice.
         change.refuse(planned(pending if change.rules else filter(_retypes, pending), "upgrade"), rules)
@@ -143,6 +149,21 @@ def _read(owner: DatabaseUrl, settings: Settings, checkout: Path) -> tuple[Migra
 def _retypes(script: Script) -> bool:
     """Return whether a migration's text speaks of changing a type; what it makes up is looked at when it is sent."""
     return bool(_RETYPING.search(Path(script.path).read_text(encoding="utf-8")))
+
+
+def _require_extensions(connection: BoundedConnection, extensions: Sequence[str]) -> None:
+    """Refuse to begin where a declared extension is not there: a migration may need it, and its owner may not make it.
+
+    Raises:
+        ExtensionError: names the first that is missing.
+    """
+    for name in missing_extensions(connection, extensions):
+        raise ExtensionError(
+            f"Database {connection.info.dbname} at {connection.info.host}:{connection.info.port} has no extension "
+            f"{name}, which pyproject.toml declares. Nothing was migrated. Run `invoke up` for the local stack, or "
+            "`invoke bootstrap` as the server's administrator, then `invoke migrate` again.",
+            extension=name,
+        )
 
 
 def _accept(change: MigrationSession, revision: str) -> None:

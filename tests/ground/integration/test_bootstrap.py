@@ -1,89 +1,20 @@
 """`bootstrap` on a server that nobody has prepared: as a superuser, and as a managed server's mere administrator."""
 
-import os
-import subprocess
-from collections.abc import Iterator
-from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from infra.backends.embedded.backend import EmbeddedBackend
-from infra.config.endpoints import admin_url
 from infra.config.errors import ConfigError
-from infra.config.identity import Project
 from infra.config.secret import Secret
-from infra.config.settings import CHECKOUT, BackendChoice, Role
+from infra.config.settings import Role
 from infra.config.urls import DatabaseUrl
-from infra.declaration.spec import build_stack
-from infra.stack.locks import project_lock
-from infra.stack.ports import choose_ports, spec_ports
-from infra.stack.probes import probe_postgres
-from infra.stack.waiting import wait_until_ready
 from schema.admin.bootstrap import bootstrap, script
 from schema.client.connection import connect
 from schema.errors import DatabaseUnavailable, RightsError
-from tests.kit.availability import needed_psql, needs
-from tests.kit.stack import WORKER, make_settings, say
+from tests.kit.bare_server import SETTINGS, ask, psql
 
-SETTINGS = make_settings(APP_ENV="test", DATABASE_CONNECT_DEADLINE="1")
 NAMES = ["app_maintenance", "app_owner", "app_user"]
-
-
-@pytest.fixture(scope="module")
-def server(request: pytest.FixtureRequest) -> Iterator[DatabaseUrl]:
-    """Give the superuser's URL of a server of its own, which nobody has prepared."""
-    needs(BackendChoice.EMBEDDED, request.config)
-    project = Project.of(CHECKOUT, f"bare{WORKER}")
-    with project_lock(project, say), ExitStack() as undo:
-        spec = build_stack(SETTINGS, project, durable=False)
-        embedded = EmbeddedBackend(spec.project, durable=False)
-        embedded.down(volumes=True)
-        spec = spec.on_ports(choose_ports(spec, {}, {}, say))
-        undo.callback(embedded.down, volumes=True)
-        embedded.up(spec, undo)
-        url = admin_url(SETTINGS, spec_ports(spec))
-        wait_until_ready(lambda: probe_postgres(url, spec.project.id), lambda: None, SETTINGS.stack_start_timeout)
-        yield url
-
-
-@pytest.fixture
-def superuser(server: DatabaseUrl) -> Iterator[DatabaseUrl]:
-    """Give the superuser; what the test made of the product is gone afterwards."""
-    yield server
-    ask(server, "DROP DATABASE IF EXISTS app WITH (FORCE)", *(f"DROP ROLE IF EXISTS {role}" for role in Role))
-
-
-@pytest.fixture
-def manager(superuser: DatabaseUrl) -> Iterator[DatabaseUrl]:
-    """Give an administrator who may create roles and databases, and nothing else."""
-    ask(superuser, "CREATE ROLE manager LOGIN CREATEROLE CREATEDB PASSWORD 'managed'")
-    yield replace(superuser, user="manager", password=Secret("managed"))
-    ask(superuser, "DROP DATABASE IF EXISTS app WITH (FORCE)", *(f"DROP ROLE IF EXISTS {role}" for role in Role))
-    ask(superuser, "DROP ROLE manager")
-
-
-def ask(url: DatabaseUrl, *statements: str) -> list[tuple[Any, ...]]:
-    """Run statements and return the rows of the last one."""
-    rows: list[tuple[Any, ...]] = []
-    with connect(url, SETTINGS, autocommit=True) as connection:
-        for statement in statements:
-            cursor = connection.execute(statement.encode())
-            rows = cursor.fetchall() if cursor.description else []
-    return rows
-
-
-def psql(url: DatabaseUrl, text: str) -> "subprocess.CompletedProcess[str]":
-    """Run a script with psql, as an administrator would."""
-    return subprocess.run(
-        [needed_psql(), "-X", "-d", str(url), "-f", "-"],
-        input=text,
-        env=os.environ | {"PGPASSWORD": url.password.reveal()},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
 
 
 def prepared(superuser: DatabaseUrl) -> dict[str, list[tuple[Any, ...]]]:
