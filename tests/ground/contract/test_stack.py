@@ -135,7 +135,7 @@ def test_a_failed_up_leaves_nothing_half_made(checkout: Checkout) -> None:
     """A first `up` that fails while it prepares the database removes the servers and the data it made."""
     with (checkout.path / "schema" / "admin" / "roles.py").open("a") as roles:
         roles.write(
-            "\n\ndef ensure(admin, settings):\n    from schema.errors import RightsError\n\n"
+            "\n\ndef ensure(*_):\n    from schema.errors import RightsError\n\n"
             "    raise RightsError('refused for the test')\n"
         )
     done = checkout.invoke("up")
