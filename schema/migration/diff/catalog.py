@@ -8,27 +8,24 @@ from sqlalchemy import Connection, text
 from schema.migration.diff.domains import Domain
 from schema.migration.diff.objects import Column, Constraint, Contents, Generated, Index, Key, Object, Part, View
 from schema.migration.diff.objects import Sequence as SequenceObject
-from schema.migration.diff.rls.catalog import read_partitions, read_tables
+from schema.migration.diff.rls.catalog import OWN, read_partitions, read_tables
 from schema.migration.diff.storage import Storage
 from schema.tenancy.policies import Policy, Trigger
 
 # One question for each kind, whatever the number of tables. What belongs to an extension is the extension's, and what a
 # partition has is its parent's. Expressions are read in full: where parentheses are left out, `a AND (b AND c)` is
 # another when it is read again.
-_OWN = (
-    "NOT EXISTS (SELECT FROM pg_depend e WHERE e.objid = c.oid AND e.classid = 'pg_class'::regclass AND deptype = 'e')"
-)
 _RIGHTS = """
     ARRAY(SELECT coalesce(rolname, 'public') || ' ' || privilege_type
           FROM aclexplode(relacl) LEFT JOIN pg_roles r ON r.oid = grantee WHERE grantee <> relowner ORDER BY 1)
 """
 _TABLES = """
-    SELECT relname, obj_description(oid, 'pg_class') FROM pg_class
-    WHERE relkind IN ('r', 'p') AND NOT relispartition AND relnamespace = to_regnamespace(:schema)
+    SELECT relname, obj_description(oid, 'pg_class') FROM pg_class c
+    WHERE relkind IN ('r', 'p') AND NOT relispartition AND relnamespace = to_regnamespace(:schema) AND <own>
 """
 _STORAGE = """
-    SELECT relname, relpersistence = 'u', ARRAY(SELECT unnest(reloptions) ORDER BY 1) FROM pg_class
-    WHERE relkind IN ('r', 'p') AND NOT relispartition AND relnamespace = to_regnamespace(:schema)
+    SELECT relname, relpersistence = 'u', ARRAY(SELECT unnest(reloptions) ORDER BY 1) FROM pg_class c
+    WHERE relkind IN ('r', 'p') AND NOT relispartition AND relnamespace = to_regnamespace(:schema) AND <own>
       AND (relpersistence = 'u' OR reloptions IS NOT NULL)
 """
 # The default of a column that owns the sequence is part of its type: serial (PostgreSQL manual, 8.1.4).
@@ -49,7 +46,7 @@ _COLUMNS = """
         WHERE o.deptype = 'a' AND o.classid = 'pg_class'::regclass
     ) AS serial ON serial.oid = d.oid
     WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND relnamespace = to_regnamespace(:schema)
-      AND attnum > 0 AND NOT attisdropped
+      AND attnum > 0 AND NOT attisdropped AND <own>
     ORDER BY attrelid, attnum
 """
 # Limits that come with the type change with it, so they are none.
@@ -76,7 +73,7 @@ _CONSTRAINTS = """
                  AND relforcerowsecurity ORDER BY 1)
     FROM pg_constraint o JOIN pg_class c ON c.oid = conrelid
     WHERE relnamespace = to_regnamespace(:schema) AND contype IN ('c', 'u', 'p', 'f', 'x') AND NOT c.relispartition
-      AND NOT (contype = 'f' AND conparentid <> 0) ORDER BY o.oid
+      AND NOT (contype = 'f' AND conparentid <> 0) AND <own> ORDER BY o.oid
 """
 _INDEXES = """
     SELECT c.relname, i.relname,
@@ -92,7 +89,8 @@ _INDEXES = """
     FROM pg_index JOIN pg_class i ON i.oid = indexrelid JOIN pg_class c ON c.oid = indrelid
     JOIN pg_am a ON a.oid = i.relam JOIN pg_namespace s ON s.oid = c.relnamespace
     WHERE i.relnamespace = to_regnamespace(:schema) AND c.relkind IN ('r', 'p') AND NOT c.relispartition
-      AND NOT EXISTS (SELECT FROM pg_constraint WHERE conindid = i.oid AND contype IN ('p', 'u', 'x')) ORDER BY i.oid
+      AND NOT EXISTS (SELECT FROM pg_constraint WHERE conindid = i.oid AND contype IN ('p', 'u', 'x'))
+      AND <own> ORDER BY i.oid
 """
 # An index of a partitioned table is made for its partitions too, and written as if it were not.
 _INDEXES = _INDEXES.replace("<on>", "format(' ON %I USING ', c.relname)")
@@ -108,7 +106,10 @@ _SEQUENCES = """
           AND refclassid = 'pg_class'::regclass
     ) ORDER BY c.oid
 """
-_VIEWS, _SEQUENCES = (query.replace("<own>", _OWN).replace("<rights>", _RIGHTS) for query in (_VIEWS, _SEQUENCES))
+_TABLES, _STORAGE, _COLUMNS, _CONSTRAINTS, _INDEXES, _VIEWS, _SEQUENCES = (
+    query.replace("<own>", OWN).replace("<rights>", _RIGHTS)
+    for query in (_TABLES, _STORAGE, _COLUMNS, _CONSTRAINTS, _INDEXES, _VIEWS, _SEQUENCES)
+)
 _ENUMS = """
     SELECT typname, array_agg(enumlabel::text ORDER BY enumsortorder) FROM pg_enum JOIN pg_type t ON t.oid = enumtypid
     WHERE typnamespace = to_regnamespace(:schema)

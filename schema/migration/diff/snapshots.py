@@ -36,10 +36,13 @@ class SchemaSnapshots:
         )
 
     def include_name(self, name: str | None, kind: str, _parents: Mapping[str, Any]) -> bool:
-        """Return whether Alembic is to look at a table that is there, or at the schema, which has no name here."""
+        """Return whether Alembic is to look at a table that is there, or at the schema, which has no name here.
+
+        Tables of extensions are not the product's, and not among those that were read.
+        """
         if kind == "schema":
             return not self._left_out.issuperset(self.actual.tables)
-        return kind != "table" or name not in self._left_out
+        return kind != "table" or (name in self.actual.tables and name not in self._left_out)
 
     def include_object(self, found: Any, name: str | None, kind: str, reflected: bool, _other: object) -> bool:
         """Return whether Alembic is to look at a table that is declared, or at a foreign key that is there."""

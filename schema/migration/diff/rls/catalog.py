@@ -12,11 +12,16 @@ from infra.config.sql_text import quote
 from schema.tenancy.functions import Function
 from schema.tenancy.policies import ENABLED, FORCED, TABLE, Grant, Part, Policy, Trigger, create_all, isolation
 
+OWN = (
+    "NOT EXISTS (SELECT FROM pg_depend e WHERE e.objid = c.oid AND e.classid = 'pg_class'::regclass AND deptype = 'e')"
+)
+"""The condition that a relation `c` is no extension's: what belongs to an extension is not the product's to declare."""
+
 # One question for each kind, whatever the number of tables. Names are written as the search path allows.
-_FLAGS = """
-    SELECT relname, relrowsecurity, relforcerowsecurity FROM pg_class
-    WHERE relkind IN ('r', 'p') AND NOT relispartition AND relnamespace = to_regnamespace(:schema)
-"""
+_FLAGS = f"""
+    SELECT relname, relrowsecurity, relforcerowsecurity FROM pg_class c
+    WHERE relkind IN ('r', 'p') AND NOT relispartition AND relnamespace = to_regnamespace(:schema) AND {OWN}
+"""  # noqa: S608 - a constant
 _PARTITIONS = """
     SELECT relname FROM pg_class
     WHERE relkind IN ('r', 'p', 'f') AND relispartition AND relnamespace = to_regnamespace(:schema)
