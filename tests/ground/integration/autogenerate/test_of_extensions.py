@@ -52,7 +52,7 @@ def test_nothing_of_an_extension_is_dropped_or_changed(extended: Cases) -> None:
     assert extended.generate(declared(several())).is_empty
     notes = declared(table(column("text", Text)))
     written = extended.generate(notes)
-    assert "rate" not in written.upgrade + written.downgrade
+    assert "rates" not in written.upgrade + written.downgrade
     extended.run(written.upgrade)
     assert extended.generate(notes).is_empty
     extended.run(written.downgrade)
