@@ -178,7 +178,7 @@ class _Again(SchemaSnapshots):
 
 
 def _everything(sides: SchemaSnapshots) -> dict[str, Any]:
-    """Return the options with which Alembic looks at every table, but for what partitions have of their parents."""
+    """Return the options with which Alembic looks at every table, but partitions and those of extensions."""
 
     def look(found: Any, name: str | None, kind: str, *more: Any) -> bool:
         return (
@@ -187,7 +187,7 @@ def _everything(sides: SchemaSnapshots) -> dict[str, Any]:
 
     return {
         SIDES: _Again(sides),
-        "include_name": lambda name, kind, _: kind != "table" or name not in sides.actual.partitions,
+        "include_name": lambda name, kind, _: kind != "table" or name in sides.actual.tables,
         "include_object": look,
     }
 
