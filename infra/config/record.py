@@ -1,11 +1,11 @@
 """What is remembered of a project's stack between two commands: the record in its folder of state."""
 
 import json
-import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from infra.config.errors import StackError
+from infra.config.files import write_atomically
 from infra.config.identity import Project, Service, state_directory
 from infra.config.settings import BackendChoice
 
@@ -65,22 +65,14 @@ class Record:
     def save(self, project: Project) -> None:
         """Write the record whole or not at all, also where the power is cut."""
         path = _path(project)
-        draft = path.with_suffix(".tmp")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with draft.open("w", encoding="utf-8") as stream:
-                stream.write(json.dumps(asdict(self), indent=2) + "\n")
-                stream.flush()
-                os.fsync(stream.fileno())
-            draft.replace(path)
-        except OSError:
-            draft.unlink(missing_ok=True)
-            raise
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, json.dumps(asdict(self), indent=2) + "\n", durable=True)
 
 
 def forget(project: Project) -> None:
     """Remove the record, and what `generate` remembers."""
-    for path in (_path(project), _path(project).with_suffix(".tmp"), comparison_note(project)):
+    drafts = state_directory(project).glob("*.json.*.tmp")  # of commands that were killed
+    for path in (_path(project), comparison_note(project), *drafts):
         path.unlink(missing_ok=True)
 
 

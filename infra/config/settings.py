@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from infra.config.errors import ConfigError
+from infra.config.files import draft_for
 from infra.config.secret import Secret
 from infra.config.urls import DatabaseUrl
 
@@ -264,14 +265,10 @@ def write_env_file(directory: Path) -> bool:
     for line in (directory / ".env.example").read_text(encoding="utf-8").splitlines():
         key = line.removesuffix("=")
         lines.append(f"{line}{secrets.token_urlsafe(24)}" if key in generated and line.endswith("=") else line)
-    draft = target.with_name(f".env.{os.getpid()}.tmp")
     try:
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-            stream.write("\n".join(lines) + "\n")
-            stream.flush()
-            os.fsync(stream.fileno())  # its passwords are in data that survives a power cut
-        os.link(draft, target)
+        # Its passwords are in data that survives a power cut.
+        with draft_for(target, mode=0o600, replace=False, durable=True) as draft:
+            draft.write_text("\n".join(lines) + "\n", encoding="utf-8")
     except FileExistsError:
         return False
     except OSError as error:
@@ -279,6 +276,4 @@ def write_env_file(directory: Path) -> bool:
             f"{target} cannot be written: {error.strerror}. Make {directory} writable, or write the file by hand "
             "from .env.example."
         ) from None
-    finally:
-        draft.unlink(missing_ok=True)
     return True

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from infra.config.errors import StackError
+from infra.config.files import write_atomically
 from infra.config.identity import Project, adoption_note, project_at, state_directory
 from infra.config.record import Record
 
@@ -46,7 +47,7 @@ def resolve_project(
         if not ask(f"{question} Take it over?"):
             return project
     adoption_note(project).parent.mkdir(parents=True, exist_ok=True)
-    adoption_note(project).write_text(f"{former[0].id}\n", encoding="utf-8")
+    write_atomically(adoption_note(project), f"{former[0].id}\n", durable=True)
     say(f"adopted {_describe(former[0])}")
     return project._replace(id=former[0].id)
 

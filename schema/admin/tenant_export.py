@@ -4,10 +4,9 @@ The rows are read by the tenant's own SELECTs: the database keeps every other te
 through their parent, and nothing but the connection decides where they come from.
 """
 
-import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from graphlib import TopologicalSorter
 from pathlib import Path
 from time import monotonic
@@ -15,6 +14,7 @@ from typing import LiteralString, NamedTuple, TextIO
 
 from psycopg.sql import SQL, Identifier
 
+from infra.config.files import draft_for
 from schema.admin.whole_tenant import TenantTable, WholeTenant
 from schema.client.connection import BoundedConnection
 from schema.errors import TenantError
@@ -100,41 +100,23 @@ def exported(view: WholeTenant, file: Path, say: Callable[[str], None] = lambda 
         TenantError: the file is there already, or cannot be written.
         psycopg.Error: the rows cannot be read.
     """
-    draft = file.with_name(f"{file.name}.{os.getpid()}.tmp")
     if file.exists():  # what is found at the end, after the work, is refused as well
         raise _exists(file)
     try:
-        with os.fdopen(
-            os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8", newline=""
-        ) as stream:
-            counts = _write(view, stream, say)
-            stream.flush()
-            os.fsync(stream.fileno())
-        yield counts
-        os.link(draft, file)
-        _sync_folder(file.parent)
+        with draft_for(file, mode=0o600, replace=False, durable=True) as draft:
+            with draft.open("w", encoding="utf-8", newline="") as stream:
+                counts = _write(view, stream, say)
+            yield counts
     except FileExistsError:
         raise _exists(file) from None
     except OSError as error:
         raise TenantError(
             f"{file} cannot be written: {error.strerror}. Nothing was deleted. Name a file in a folder that is yours."
         ) from None
-    finally:
-        with suppress(OSError):
-            draft.unlink()
 
 
 def _exists(file: Path) -> TenantError:
     return TenantError(f"{file} is there already and is not written over. Nothing was deleted. Name another file.")
-
-
-def _sync_folder(folder: Path) -> None:
-    """Have the file's name on the disk as well: what follows deletes the rows."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _write(view: WholeTenant, stream: TextIO, say: Callable[[str], None]) -> dict[str, int]:

@@ -6,10 +6,9 @@ for nothing but to be replaced: what was unpacked is given the stack's password 
 """
 
 import hashlib
-import os
 import secrets
 import tarfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -25,6 +24,7 @@ from infra.backends.docker.ownership import TEMPLATE_SUFFIX
 from infra.backends.docker.volume import read_bytes, read_file
 from infra.backends.steps import run_uninterrupted
 from infra.config.errors import StackError
+from infra.config.files import draft_for, write_atomically
 from infra.config.secret import Secret
 from infra.declaration.spec import ContainerSpec
 
@@ -124,8 +124,9 @@ def _make(client: Client, labels: Mapping[str, str], declared: ContainerSpec, pa
             raise StackError(f"The server in {name} did not end cleanly.")
         identifier = identifier_of(read_bytes(client, name, f"{declared.data_path}/{CONTROL_FILE}"))
         stream, _ = client.get_archive(name, declared.data_path, chunk_size=_CHUNK)
-        _write(path, chain([_origin_file(declared, identifier or "")], stream))
-        _write(_password_of(path), [password.encode("ascii")])
+        with draft_for(path, mode=0o600, durable=True) as draft, draft.open("wb") as output:
+            output.writelines(chain([_origin_file(declared, identifier or "")], stream))
+        write_atomically(_password_of(path), password, mode=0o600, durable=True)
 
 
 def _origin_file(declared: ContainerSpec, identifier: str) -> bytes:
@@ -135,20 +136,6 @@ def _origin_file(declared: ContainerSpec, identifier: str) -> bytes:
     content = identifier.encode("ascii")
     # Without the blocks that end an archive: the rest follows.
     return member.tobuf() + content.ljust(-(-len(content) // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE, b"\0")
-
-
-def _write(path: Path, content: Iterable[bytes]) -> None:
-    """Write a file that is its owner's alone: all of it, on the disk, or nothing."""
-    draft = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        draft.touch(mode=0o600)
-        with draft.open("wb") as output:
-            output.writelines(content)
-            output.flush()
-            os.fsync(output.fileno())
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def _remove(client: Client, name: str) -> None:

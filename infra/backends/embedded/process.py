@@ -17,6 +17,7 @@ import psutil
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_exponential
 
 from infra.config.errors import StackError
+from infra.config.files import write_atomically
 
 _KILL_SECONDS = 10
 # What is started in a data folder: the servers, and what fills it.
@@ -132,7 +133,7 @@ def _environment() -> Mapping[str, str]:
 
 def note(path: Path, started: Started) -> None:
     """Write down what was started."""
-    path.write_text(json.dumps(asdict(started)), encoding="utf-8")
+    write_atomically(path, json.dumps(asdict(started)))
 
 
 def noted(path: Path) -> Started | None:

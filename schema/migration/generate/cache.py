@@ -23,6 +23,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from infra.config.digest import digest, files_of
+from infra.config.files import write_atomically
 from schema.migration.own_files import is_installed
 
 _OF_TERMINALS = ("COLUMNS", "LINES", "OLDPWD", "PWD", "SHLVL", "SSH_", "TERM", "TMUX", "WINDOWID", "XDG_SESSION", "_")
@@ -57,7 +58,8 @@ class ComparisonCache:
         with suppress(OSError):  # without a note the next answer takes longer
             if max(changed) < self._begun - _TICK:
                 note = {"modules": [str(path) for path in modules], "digest": self._digest(modules)}
-                _write(self._note, json.dumps(note))
+                self._note.parent.mkdir(parents=True, exist_ok=True)
+                write_atomically(self._note, json.dumps(note), mode=0o600)  # the digest covers passwords
 
     def _digest(self, modules: Iterable[Path]) -> str:
         modules = [*modules]
@@ -104,15 +106,3 @@ def _changed(file: Path) -> int:
     found = file.stat()
     latest = max(found.st_mtime_ns, found.st_ctime_ns)
     return latest if latest % _SECOND else latest + 2 * _SECOND
-
-
-def _write(note: Path, text: str) -> None:
-    """Write the note whole or not at all."""
-    note.parent.mkdir(parents=True, exist_ok=True)
-    draft = note.with_name(f"{note.name}.{os.getpid()}.tmp")
-    try:
-        draft.touch(0o600, exist_ok=False)  # the digest covers passwords
-        draft.write_text(text, encoding="utf-8")
-        draft.replace(note)
-    finally:
-        draft.unlink(missing_ok=True)

@@ -1,11 +1,11 @@
 """Move migrations to other numbers on the disk: all of them or none."""
 
-import os
 import signal
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from infra.config.files import draft_for
 from schema.errors import MigrationError
 from schema.migration.file_order import MigrationFile, Place, text_at
 
@@ -40,22 +40,14 @@ def move_files(places: Mapping[MigrationFile, Place]) -> Iterator[tuple[Path, ..
 
 
 def _replace(before: Mapping[Path, bytes], after: Mapping[Path, bytes]) -> None:
-    drafts = {path: path.with_name(f".{path.name}.{os.getpid()}.tmp") for path in after}
-    try:
-        for path, draft in drafts.items():
-            draft.write_bytes(after[path])
-            former = next((place for place in before if place.exists()), None)
-            if former is not None:
-                draft.chmod(former.stat().st_mode & 0o777)
+    former = next((place for place in before if place.exists()), None)
+    with ExitStack() as drafts:
+        for path, text in after.items():
+            drafts.enter_context(draft_for(path, like=former)).write_bytes(text)
         with _uninterrupted():
-            for path, draft in drafts.items():
-                draft.replace(path)
+            drafts.close()
             for path in before.keys() - after.keys():
                 path.unlink(missing_ok=True)
-    finally:
-        for draft in drafts.values():
-            with suppress(OSError):
-                draft.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from alembic.script import Script
 from sqlalchemy import Connection, MetaData
 from sqlalchemy.exc import DataError, NotSupportedError, ProgrammingError, SAWarning
 
+from infra.config.files import write_atomically
 from schema.errors import MigrationError, SchemaError
 from schema.migration.branches import Applied
 from schema.migration.diff.catalog import read_enums
@@ -126,7 +127,7 @@ class Generation:
         path = Path(script.path)
         source = path.read_text(encoding="utf-8")
         if (written := plain_literals(with_reasons(source, drops=self.request.allow_drop))) != source:
-            path.write_text(written, encoding="utf-8")
+            write_atomically(path, written)
         return path
 
     def _judge(self, _context: Any, _revision: Any, directives: list[MigrationScript]) -> None:
