@@ -1,23 +1,28 @@
-"""The errors of the data model and its client, each with the exit code of its command.
+"""The errors of the data model and its client.
 
     SchemaError
-    ├── DatabaseUnavailable     4   no usable connection: server away, or it refuses this role or database
-    ├── RightsError             4   roles or rights are not what they should be and cannot be made so
-    ├── ExtensionError          4   the server has no such extension, or refuses it
-    ├── MigrationError          5   a migration cannot be written, found or applied
-    │   └── MigrationInterrupted    130 or 143   a signal ended it
-    ├── ModelError              5   a model cannot be read
-    ├── TenancyError            6   a model declares what would not keep tenants apart, or cannot be as declared
-    ├── IsolationError          6   tenants are not, or not provably, kept apart
-    ├── RoleBypassesIsolation   6   the application's role could read past row level security
-    ├── TenantContextError      1   a transaction has no tenant, or would have another than its session's
-    └── TenantError             1   a tenant cannot be made, found or deleted
+    ├── DatabaseUnavailable     no usable connection: server away, or it refuses this role or database
+    ├── RightsError             roles or rights are not what they should be and cannot be made so
+    ├── ExtensionError          the server has no such extension, or refuses it
+    ├── MigrationError          a migration cannot be written, found or applied
+    │   └── MigrationInterrupted    a signal ended it
+    ├── ModelError              a model cannot be read
+    ├── TenancyError            a model declares what would not keep tenants apart, or cannot be as declared
+    ├── IsolationError          tenants are not, or not provably, kept apart
+    ├── RoleBypassesIsolation   the application's role could read past row level security
+    ├── TenantContextError      a transaction has no tenant, or would have another than its session's
+    └── TenantError             a tenant cannot be made, found or deleted
 
 Each message says what, where and what next: in one paragraph, or with a line for each of several things
-(`list_message`). No message holds a secret.
+(`list_message`). The attributes say the same to programs, each where it is known: none needs to be given, so that an
+error can be pickled. Neither holds a secret.
 """
 
+import signal
 from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum, auto
+from pathlib import Path
 
 
 def list_message(sentence: str, things: Sequence[str], then: str) -> str:
@@ -30,83 +35,151 @@ def list_message(sentence: str, things: Sequence[str], then: str) -> str:
     return "\n".join((f"{sentence}:", *(f"- {thing}" for thing in things), then))
 
 
+@dataclass(eq=False, repr=False)
 class SchemaError(Exception):
-    """Base of everything a user can act on; `exit_code` is the command's."""
+    """Base of everything a user can act on."""
 
-    exit_code = 1
+    message: str
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class DatabaseUnavailable(SchemaError):
     """No usable connection to a database.
 
     `transient` is true where the same attempt may succeed later (the server is away, starting or full), false where
-    the server or libpq refused for good (password, role, database, TLS).
+    the server or libpq refused for good (password, role, database, TLS). `host`, `port`, `database` and `role` are
+    those of the connection. `sqlstate` is the server's, which there is only of a connection that was lost.
     """
 
-    exit_code = 4
+    transient: bool = False
+    host: str | None = None
+    port: int | None = None
+    database: str | None = None
+    role: str | None = None
+    sqlstate: str | None = None
 
-    def __init__(self, message: str, *, transient: bool) -> None:
-        super().__init__(message)
-        self.transient = transient
 
-
+@dataclass(eq=False, repr=False, kw_only=True)
 class RightsError(SchemaError):
-    """Roles or rights are not what they should be and cannot be made so."""
+    """Roles or rights are not what they should be and cannot be made so.
 
-    exit_code = 4
+    `violations` are those that are left, a sentence each; `sqlstate` is that of the statement that the server refused.
+    """
+
+    violations: tuple[str, ...] = ()
+    sqlstate: str | None = None
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class ExtensionError(SchemaError):
-    """The server has no `extension` of this name, or refuses it to whoever is to make it."""
+    """The server has no `extension` of this name, or refuses it to whoever is to make it.
 
-    exit_code = 4
+    `sqlstate` is that of the statement that the server refused.
+    """
 
-    def __init__(self, message: str, *, extension: str) -> None:
-        super().__init__(message)
-        self.extension = extension
+    extension: str | None = None
+    sqlstate: str | None = None
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class MigrationError(SchemaError):
-    """A migration cannot be written, found or applied."""
+    """A migration cannot be written, found or applied.
 
-    exit_code = 5
+    `files` are the names of the migrations that it is about, and `revision` is one that no file of the checkout has.
+    `changes` says what would be written, dropped or lost, a line each. `tables` are those of the models that cannot be
+    made as declared. `sqlstate` is that of the statement that failed, `blockers` are the process ids of the server's
+    processes that keep a lock from it.
+    """
+
+    files: tuple[str, ...] = ()
+    revision: str | None = None
+    changes: tuple[str, ...] = ()
+    tables: tuple[str, ...] = ()
+    sqlstate: str | None = None
+    blockers: tuple[int, ...] = ()
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class MigrationInterrupted(MigrationError):
-    """A run of migrations was ended by a signal; the message says what state it left."""
+    """A run of migrations was ended by the signal `signal_number`; the message says what state it left."""
 
-    def __init__(self, message: str, signal_number: int) -> None:
-        super().__init__(message)
-        self.exit_code = 128 + signal_number
+    signal_number: int = signal.SIGINT
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class ModelError(SchemaError):
-    """A model, or a module that declares one, cannot be read."""
+    """A model, or a module that declares one, cannot be read; `file` and `line` are where it stands."""
 
-    exit_code = 5
+    file: Path | None = None
+    line: int | None = None
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class TenancyError(SchemaError):
-    """A model declares what would not keep tenants apart, or names that the database cannot hold."""
+    """A model declares what would not keep tenants apart, or names that the database cannot hold.
 
-    exit_code = 6
+    `tables` are those that declare it.
+    """
+
+    tables: tuple[str, ...] = ()
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class IsolationError(SchemaError):
-    """Tenants are not, or not provably, kept apart in a database."""
+    """Tenants are not, or not provably, kept apart in a database.
 
-    exit_code = 6
+    `rules` are the rules that are broken, once each; `sqlstate` is that of the statement that kept a stage of the
+    check from being made.
+    """
+
+    rules: tuple[str, ...] = ()
+    sqlstate: str | None = None
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class RoleBypassesIsolation(SchemaError):
-    """The role that the application connects as is not bound by row level security."""
+    """The role that the application connects as, `role`, is not bound by row level security."""
 
-    exit_code = 6
+    role: str | None = None
 
 
+class ContextFault(StrEnum):
+    """What is wrong with the tenant of a transaction."""
+
+    NO_TENANT = auto()
+    NOT_A_TENANT = auto()
+    NOT_A_USER = auto()
+    OTHER_TENANT = auto()
+    OTHER_USER = auto()
+    BLOCK_ENDED = auto()
+    TRANSACTION_OPEN = auto()
+    AUTOCOMMIT = auto()
+    TWO_PHASE = auto()
+    OTHER_ENGINE = auto()
+    NO_REASON = auto()
+
+
+@dataclass(eq=False, repr=False, kw_only=True)
 class TenantContextError(SchemaError):
-    """A transaction has no tenant, something that is none, or another than its session or connection serves."""
+    """A transaction has no tenant, something that is none, or another than its session or connection serves.
+
+    `fault` says which: `NOT_A_TENANT` is an input that is no id, all others are errors of the program. Where two
+    tenants or users meet, `wanted` is the one that was asked for and `serves` the one that it was asked of.
+    """
+
+    fault: ContextFault | None = None
+    wanted: str | None = None
+    serves: str | None = None
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class TenantError(SchemaError):
-    """A tenant cannot be made, found or deleted."""
+    """A tenant cannot be made, found or deleted.
+
+    `tenant` is its id or the key that it was asked for by; `causes` names what keeps it, as tables and policies, a text
+    each; `sqlstate` is that of the statement that the server refused.
+    """
+
+    tenant: str | None = None
+    causes: tuple[str, ...] = ()
+    sqlstate: str | None = None

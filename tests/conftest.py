@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from infra.commands.failure import exit_code
 from infra.config.errors import InfraError
 from infra.config.settings import BackendChoice, Settings
 from tests.ground.own_models import has_own_models
@@ -50,7 +51,7 @@ def pytest_configure(config: pytest.Config) -> None:
     try:
         settings = Settings.load()
     except InfraError as error:
-        pytest.exit(str(error), returncode=error.exit_code)
+        pytest.exit(str(error), returncode=exit_code(error))
     keys = ("DATABASE_URL", "DATABASE_OWNER_URL", "DATABASE_MAINTENANCE_URL", "DATABASE_ADMIN_URL")
     named = [key for key in keys if getattr(settings, key.lower()) is not None]
     if named:

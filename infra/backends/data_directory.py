@@ -139,7 +139,8 @@ def refuse_other_major(where: str, found: str) -> None:
         raise StackError(
             f"The data in {where} was made by PostgreSQL {found}, and the stack runs {POSTGRES_MAJOR}. Nothing was "
             f"started or changed. Start a PostgreSQL {found} on that data, write a dump with `pg_dumpall`, then run "
-            "`invoke down --volumes`, `invoke up`, and restore the dump with `invoke psql`."
+            "`invoke down --volumes`, `invoke up`, and restore the dump with `invoke psql`.",
+            service=Service.POSTGRES,
         )
 
 
@@ -158,18 +159,21 @@ def refuse_other(service: Service, data: Data) -> None:
             f"The data in {data.where} lets no connection in from outside its container (its {ACCESS_FILE} names this "
             "host alone). A first start that was killed before it ended, as that of `docker compose up`, leaves such "
             f"data, without a row in it: `{data.remove}` removes it. In a copy of a server that ran in no container, "
-            f"`{data.admit}` lets the stack in. Nothing was started or changed; run `invoke up` again after that."
+            f"`{data.admit}` lets the stack in. Nothing was started or changed; run `invoke up` again after that.",
+            service=service,
         )
     if service is Service.REDIS and data.other == SNAPSHOT:
         raise StackError(
             f"In {data.where} is a snapshot of Redis ({SNAPSHOT}) and no append-only file: Redis would start empty "
             "beside it. Nothing was started or changed. Make the snapshot the base of an append-only file, with this "
-            f"command where the snapshot is: {FROM_SNAPSHOT} Then run `invoke up` again."
+            f"command where the snapshot is: {FROM_SNAPSHOT} Then run `invoke up` again.",
+            service=service,
         )
     raise StackError(
         f"In {data.where} is something that `up` did not put there, and that is not the whole data of a {service} "
         f"server ({data.other}). Nothing was started or changed. Restore the data whole, or save what you need and "
-        f"remove the rest with `{data.remove}`; then run `invoke up` again."
+        f"remove the rest with `{data.remove}`; then run `invoke up` again.",
+        service=service,
     )
 
 

@@ -30,7 +30,8 @@ def refuse_privileged(service: Service, port: int) -> None:
         raise EnvironmentFault(
             f"{key} asks for port {port}, and only root may listen on ports below {first}, while the servers run as an "
             f"ordinary user. Nothing was started or changed. Set {key} to `auto` or to a port from {first}, or run the "
-            "stack in containers with STACK_BACKEND=docker."
+            "stack in containers with STACK_BACKEND=docker.",
+            setting=key,
         )
 
 

@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable
 
 from infra.config.errors import StackError
+from infra.config.identity import Service
 
 _FILES = ("postgresql.conf", "postgresql.auto.conf")
 _SETTING = re.compile(
@@ -38,5 +39,6 @@ def refuse_missing(
                 f"The data in {where} asks for the library {name} (shared_preload_libraries in {file}), which this "
                 "PostgreSQL does not have, and it would not start. Nothing was started or changed. Take the setting "
                 f"out with `{edit(file)}`, or run a PostgreSQL that has it (POSTGRES_IMAGE); then run `invoke up` "
-                f"again."
+                f"again.",
+                service=Service.POSTGRES,
             )

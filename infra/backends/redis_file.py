@@ -11,6 +11,7 @@ from typing import BinaryIO
 
 from infra.backends.data_directory import APPEND_ONLY
 from infra.config.errors import StackError
+from infra.config.identity import Service
 
 _Open = Callable[[str], AbstractContextManager[BinaryIO | None]]
 MANIFEST = APPEND_ONLY[0]
@@ -39,7 +40,8 @@ def refuse_damaged(where: str, open_file: _Open) -> None:
             f"Redis would not load its append-only file in {where}: {name} {problem}. That is what a power cut or a "
             f"full disk leaves. On a copy of the data, `redis-check-aof --fix {MANIFEST}` (of the package redis-tools) "
             "keeps what comes before the damage; `invoke down --volumes --service redis` gives up Redis's data alone, "
-            "and `invoke up` starts it empty."
+            "and `invoke up` starts it empty.",
+            service=Service.REDIS,
         )
 
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from infra.config.errors import StackError
+from infra.config.identity import Service
 
 _MAGIC = re.compile(rb"(REDIS|VALKEY)(\d{3,4})")
 _SHARED = 11
@@ -52,7 +53,8 @@ def refuse_unread(program: RedisProgram, magic: bytes, where: str, again: str) -
         return
     raise StackError(
         f"The data in {where} was written by {_writer(magic)}, and {program.path} cannot read it. Nothing was started "
-        f"or changed. {again}, or give up Redis's data alone with `invoke down --volumes --service redis`."
+        f"or changed. {again}, or give up Redis's data alone with `invoke down --volumes --service redis`.",
+        service=Service.REDIS,
     )
 
 

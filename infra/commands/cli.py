@@ -16,6 +16,7 @@ from typing import Any, NoReturn, TypeVar
 from invoke.exceptions import Exit
 from invoke.tasks import task
 
+from infra.commands.failure import as_json, as_text, exit_code
 from infra.config import streams
 from infra.config.errors import InfraError
 from schema.errors import SchemaError
@@ -27,7 +28,7 @@ _MOMENT = 0.01  # seconds
 
 
 def command(*repeatable: str, **help_texts: str) -> Callable[[Command], Command]:
-    """Make a function a task whose errors that a user can act on are text on stderr and their exit code.
+    """Make a function a task whose errors that a user can act on are text, or JSON, on stderr and their exit code.
 
     `repeatable` are the options that may be given several times.
     """
@@ -40,7 +41,10 @@ def command(*repeatable: str, **help_texts: str) -> Callable[[Command], Command]
 
 
 def reporting(function: Callable[..., Any]) -> Callable[..., None]:
-    """Return the function with errors that a user can act on, and interrupts, as text on stderr and their exit code."""
+    """Return the function with errors that a user can act on, and interrupts, on stderr and as their exit code.
+
+    An error is a line of JSON where JSON was asked for, else text.
+    """
 
     @functools.wraps(function)
     def run(*arguments: Any, **options: Any) -> None:
@@ -52,9 +56,9 @@ def reporting(function: Callable[..., Any]) -> Callable[..., None]:
         try:
             function(*arguments, **options)
         except (InfraError, SchemaError) as error:
-            # What to do comes last: the notes before it, as a server's log, may fill the screen.
-            message = "\n".join((*getattr(error, "__notes__", ()), str(error)))
-            raise Exit("\n".join(map(printable, message.split("\n"))), error.exit_code) from None
+            for_programs = options.get("json") or options.get("format") == "json"
+            told = as_json(error) if for_programs else as_text(error)
+            raise Exit("\n".join(map(printable, told.split("\n"))), exit_code(error)) from None
         except BrokenPipeError:
             pass  # whoever read the output, as `head`, has enough
         except KeyboardInterrupt as stop:

@@ -1,65 +1,88 @@
-"""The errors a user of the stack can cause or meet, each with the exit code of its command.
+"""The errors a user of the stack can cause or meet.
 
     InfraError
-    ├── ConfigError         2   a setting is missing, malformed or contradicts another
-    ├── EnvironmentFault    3   the machine lacks something: engine, image, port, binary
+    ├── ConfigError             a setting is missing, malformed or contradicts another
+    ├── EnvironmentFault        the machine lacks something: engine, image, port, binary
     │   ├── EngineUnavailable       no container engine answers
     │   └── ImageUnavailable        neither local nor to be had
-    └── StackError          4   the stack or its data is not what it should be
+    └── StackError              the stack or its data is not what it should be
         ├── StartTimeout            not ready before the deadline
         └── ServiceFailed           a server ended, or refused for good
             └── CredentialsRefused      it knows another password, or not this role or database
 
-Each message is one paragraph that says what, where and what next. No message holds a secret.
+Each message is one paragraph that says what, where and what next. The attributes say the same to programs, each where
+it is known: none needs to be given, so that an error can be pickled. Neither holds a secret.
 """
 
 import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 
 
+@dataclass(eq=False, repr=False)
 class InfraError(Exception):
-    """Base of everything a user can act on; `exit_code` is the command's."""
+    """Base of everything a user can act on."""
 
-    exit_code = 1
+    message: str
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class ConfigError(InfraError):
-    """A setting is missing, malformed or contradicts another."""
+    """A setting is missing, malformed or contradicts another.
 
-    exit_code = 2
+    `setting` is its key; `file` and `line` are where it stands.
+    """
+
+    setting: str | None = None
+    file: Path | None = None
+    line: int | None = None
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class EnvironmentFault(InfraError):
-    """The machine lacks something the stack needs."""
+    """The machine lacks something the stack needs.
 
-    exit_code = 3
+    `lacking` names the program or package; `setting` is the key that asks for what cannot be had, as a port; `file` is
+    what cannot be written.
+    """
+
+    lacking: str | None = None
+    setting: str | None = None
+    file: Path | None = None
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class EngineUnavailable(EnvironmentFault):
     """No container engine answers at the endpoint in question.
 
     `absent` is true where there is nothing at the endpoint, so that another backend may serve instead; an engine
-    that is there but may not be used, or does not answer, is not absent.
+    that is there but may not be used, or does not answer, is not absent. `endpoint` is its URL.
     """
 
-    def __init__(self, message: str, *, absent: bool) -> None:
-        super().__init__(message)
-        self.absent = absent
+    absent: bool = False
+    endpoint: str | None = None
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class ImageUnavailable(EnvironmentFault):
     """An image is neither on this machine nor to be had; `reason` is the registry's or the engine's own."""
 
-    def __init__(self, message: str, *, reason: str) -> None:
-        super().__init__(message)
-        self.reason = reason
+    reason: str = ""
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class StackError(InfraError):
-    """The stack or its data is not what it should be."""
+    """The stack or its data is not what it should be.
 
-    exit_code = 4
+    `service` is the server that it is about; `in_the_way` names the containers, volumes and networks that it cannot go
+    on with; `file` is what cannot be read.
+    """
+
+    service: str | None = None
+    in_the_way: tuple[str, ...] = ()
+    file: Path | None = None
 
 
 class StartTimeout(StackError):
@@ -85,7 +108,8 @@ def disk_explained() -> Iterator[None]:
         where = f" {error.filename}" if error.filename else ""
         raise EnvironmentFault(
             f"What the stack needs cannot be written{where}: {error.strerror}. Make room there (`invoke doctor` says "
-            "how much there is), then run the command again."
+            "how much there is), then run the command again.",
+            file=Path(error.filename) if error.filename else None,
         ) from None
 
 
@@ -96,5 +120,6 @@ def ended(server: str, service: str, code: int) -> ServiceFailed:
     )
     return ServiceFailed(
         f"{server} ended with exit code {code}. Correct what its last lines above name, then run `invoke up` again; "
-        f"{own_settings}or give its data up alone with `invoke down --volumes --service {service}`."
+        f"{own_settings}or give its data up alone with `invoke down --volumes --service {service}`.",
+        service=service,
     )

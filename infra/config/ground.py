@@ -19,6 +19,6 @@ def ground_version(checkout: Path = CHECKOUT) -> str:
     except FileNotFoundError:  # the packages alone, without a checkout
         return "unknown"
     except (OSError, ValueError) as error:
-        raise ConfigError(f"{path} cannot be read: {error}. Correct it and run the command again.") from None
+        raise ConfigError(f"{path} cannot be read: {error}. Correct it and run the command again.", file=path) from None
     recorded = document.get("tool", {}).get("groundwork", {}).get("ground")
     return str(recorded or document.get("project", {}).get("version", "unknown"))

@@ -70,7 +70,8 @@ def project_at(checkout: Path) -> Project:
         raise StackError(
             f"{adoption_note(own)} does not name the stack that this checkout adopted, as the name and hash of the "
             "checkout that it was made for. Nothing was started or changed. Remove that file and run "
-            "`invoke up --adopt` again."
+            "`invoke up --adopt` again.",
+            file=adoption_note(own),
         )
     return own._replace(id=adopted)
 

@@ -59,7 +59,8 @@ class Record:
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise StackError(
                 f"The stack's record {path} cannot be read ({type(error).__name__}). It holds no data: move it away "
-                "and run `invoke up`, which finds the stack by its labels."
+                "and run `invoke up`, which finds the stack by its labels.",
+                file=path,
             ) from None
 
     def save(self, project: Project) -> None:
@@ -89,5 +90,6 @@ def unusable(folder: Path, reason: str | None) -> StackError:
     """Return the error of a state folder that cannot be written."""
     return StackError(
         f"The state folder {folder} cannot be used: {reason}. Make it writable for you, or set XDG_STATE_HOME to a "
-        "folder that is."
+        "folder that is.",
+        file=folder,
     )

@@ -180,10 +180,10 @@ class Settings:
         for setting in fields(cls):
             key = key_of(setting)
             if key in environ:
-                values[setting.name] = _parse(setting, environ[key], "in the environment")
+                values[setting.name] = _parse(setting, environ[key])
             elif key in lines:
                 line, text = lines[key]
-                values[setting.name] = _parse(setting, text, f"at {env_file}:{line}")
+                values[setting.name] = _parse(setting, text, env_file, line)
             else:
                 values[setting.name] = setting.metadata["parse"](setting.metadata["default"])
         return cls(**values)
@@ -206,12 +206,17 @@ def _encodable(text: str) -> str:
     return text
 
 
-def _parse(setting: "Field[Any]", text: str, where: str) -> Any:
+def _parse(setting: "Field[Any]", text: str, file: Path | None = None, line: int | None = None) -> Any:
+    """Read a value that stands at a line of a file, or in the environment."""
     try:
         return setting.metadata["parse"](_encodable(text))
     except ValueError as error:
+        where = f"at {file}:{line}" if file else "in the environment"
         raise ConfigError(
-            f"{key_of(setting)} {where} cannot be used: {error}. Correct it and run the command again."
+            f"{key_of(setting)} {where} cannot be used: {error}. Correct it and run the command again.",
+            setting=key_of(setting),
+            file=file,
+            line=line,
         ) from None
 
 
@@ -233,10 +238,12 @@ def read_env_file(path: Path) -> dict[str, tuple[int, str]]:
         return {}
     except UnicodeDecodeError as error:
         raise ConfigError(
-            f"{path} is not UTF-8 (byte {error.start}). Save it as UTF-8 and run the command again."
+            f"{path} is not UTF-8 (byte {error.start}). Save it as UTF-8 and run the command again.", file=path
         ) from None
     except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {error.strerror}. It is a text file of KEY=value lines.") from None
+        raise ConfigError(
+            f"{path} cannot be read: {error.strerror}. It is a text file of KEY=value lines.", file=path
+        ) from None
     values: dict[str, tuple[int, str]] = {}
     for binding in bindings:
         if binding.key is None and not binding.error:
@@ -246,7 +253,9 @@ def read_env_file(path: Path) -> dict[str, tuple[int, str]]:
         if binding.error or binding.key is None or binding.value is None:
             raise ConfigError(
                 f"{path}:{line} is not a KEY=value line (a quote left open, or no '='?). "
-                "Correct the line and run the command again."
+                "Correct the line and run the command again.",
+                file=path,
+                line=line,
             )
         values[binding.key] = (line, binding.value)
     return values
@@ -274,6 +283,7 @@ def write_env_file(directory: Path) -> bool:
     except OSError as error:
         raise ConfigError(
             f"{target} cannot be written: {error.strerror}. Make {directory} writable, or write the file by hand "
-            "from .env.example."
+            "from .env.example.",
+            file=target,
         ) from None
     return True

@@ -225,7 +225,8 @@ def refuse_tls(settings: Settings) -> None:
         asked = "DATABASE_SSLMODE" if settings.database_sslmode else f"APP_ENV={settings.app_env}"
         raise ConfigError(
             f"{asked} asks for TLS (sslmode {mode}), and the local stack's servers speak none: they listen on "
-            "127.0.0.1 only. Set DATABASE_SSLMODE=prefer to use them without, or another database with DATABASE_URL."
+            "127.0.0.1 only. Set DATABASE_SSLMODE=prefer to use them without, or another database with DATABASE_URL.",
+            setting="DATABASE_SSLMODE",
         )
 
 
@@ -233,7 +234,8 @@ def _refuse_equal_ports(settings: Settings) -> None:
     if settings.postgres_port is not None and settings.postgres_port == settings.redis_port:
         raise ConfigError(
             f"POSTGRES_PORT and REDIS_PORT are both {settings.redis_port}, and only one server can listen there. Set "
-            "one of them to another port or to `auto`."
+            "one of them to another port or to `auto`.",
+            setting="REDIS_PORT",
         )
 
 
@@ -250,7 +252,9 @@ def _refuse_superuser(name: str) -> None:
         reason = f"is longer than {_NAME_BYTES} bytes"
     else:
         return
-    raise ConfigError(f"POSTGRES_USER {name} {reason}. Name another superuser, such as `postgres`.")
+    raise ConfigError(
+        f"POSTGRES_USER {name} {reason}. Name another superuser, such as `postgres`.", setting="POSTGRES_USER"
+    )
 
 
 def build_stack(settings: Settings, project: Project, *, durable: bool = True) -> StackSpec:
@@ -263,7 +267,8 @@ def build_stack(settings: Settings, project: Project, *, durable: bool = True) -
     if settings.database_url is not None:
         raise ConfigError(
             f"DATABASE_URL is set ({settings.database_url}), so the database is not the local stack's and no "
-            "PostgreSQL is started. Unset DATABASE_URL to use the local stack."
+            "PostgreSQL is started. Unset DATABASE_URL to use the local stack.",
+            setting="DATABASE_URL",
         )
     refuse_tls(settings)
     _refuse_equal_ports(settings)
@@ -278,7 +283,8 @@ def build_stack(settings: Settings, project: Project, *, durable: bool = True) -
         if not secret:
             raise ConfigError(
                 f"{key} is missing in .env and the environment. Give it a value; without a .env, `invoke up` writes "
-                "one with generated passwords."
+                "one with generated passwords.",
+                setting=key,
             )
     return StackSpec(
         project=project,

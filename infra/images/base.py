@@ -54,7 +54,8 @@ def _tool() -> Tool:
             return tool
     raise EnvironmentFault(
         "Neither mmdebstrap nor debootstrap is installed, and one of them makes the base of the images. "
-        "Install it with `apt-get install mmdebstrap` and run the command again."
+        "Install it with `apt-get install mmdebstrap` and run the command again.",
+        lacking="mmdebstrap",
     )
 
 

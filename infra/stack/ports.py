@@ -38,7 +38,7 @@ def choose_ports(
     ours = {service: running[service].port for service in Service if service in running}
     for service, declared in chosen.items():
         if declared != ours.get(service) and not is_free(declared):
-            raise EnvironmentFault(_taken_message(service, declared))
+            raise EnvironmentFault(_taken_message(service, declared), setting=f"{service.upper()}_PORT")
     for service in Service:
         if service not in chosen:
             others = set(chosen.values())

@@ -8,6 +8,7 @@ import socket
 
 from infra.config.endpoints import HOST
 from infra.config.errors import CredentialsRefused, ServiceFailed
+from infra.config.identity import Service
 from infra.config.libpq import may_heal, parameters
 from infra.config.secret import Secret
 from infra.config.settings import SslMode
@@ -55,12 +56,14 @@ def probe_postgres(url: DatabaseUrl, cluster_name: str) -> None:
     if row is None or row[0] != cluster_name:
         raise ServiceFailed(
             f"Another PostgreSQL answers at {url.host}:{url.port}: its cluster_name is {row and row[0]!r}, not "
-            f"{cluster_name!r}. Stop it, or set POSTGRES_PORT to a free port."
+            f"{cluster_name!r}. Stop it, or set POSTGRES_PORT to a free port.",
+            service=Service.POSTGRES,
         )
     if row[1] != POSTGRES_MAJOR:
         raise ServiceFailed(
             f"PostgreSQL at {url.host}:{url.port} is version {row[1]}; {POSTGRES_MAJOR} is needed. Set POSTGRES_IMAGE "
-            f"to an image of PostgreSQL {POSTGRES_MAJOR}."
+            f"to an image of PostgreSQL {POSTGRES_MAJOR}.",
+            service=Service.POSTGRES,
         )
 
 
@@ -70,19 +73,22 @@ def _judged(url: DatabaseUrl, error: Exception) -> Exception:
     if any(words in message for words in _UNKNOWN):
         return CredentialsRefused(
             f"{where} refuses {url.user} on database {url.database}: {message}. If .env changed since the data was "
-            "made, put the former value back."
+            "made, put the former value back.",
+            service=Service.POSTGRES,
         )
     if "no pg_hba.conf entry" in message:
         return ServiceFailed(
             f"{where} lets nobody in from outside: {message}. The first start of its data was killed, or pg_hba.conf "
             "in its data was changed. Add the line `host all all all scram-sha-256` to that file, or give the data up "
-            "with `invoke down --volumes --service postgres`; then run `invoke up` again."
+            "with `invoke down --volumes --service postgres`; then run `invoke up` again.",
+            service=Service.POSTGRES,
         )
     if may_heal(error):
         return NotReady(f"{where}: {message}")
     return ServiceFailed(
         f"{where} cannot serve {url.user} on database {url.database}: {message}. `invoke logs --service postgres` "
-        "shows what the server says of it; `invoke down` and `invoke up` start it again."
+        "shows what the server says of it; `invoke down` and `invoke up` start it again.",
+        service=Service.POSTGRES,
     )
 
 
@@ -110,7 +116,8 @@ def probe_redis(port: int, password: Secret) -> None:
     if authenticated.startswith((b"-WRONGPASS", b"-ERR")):
         raise CredentialsRefused(
             f"{where} refuses the password of REDIS_PASSWORD: another Redis answers there. Stop it, or set REDIS_PORT "
-            "to a free port."
+            "to a free port.",
+            service=Service.REDIS,
         )
     version = re.search(rb"redis_version:(\d+)", info)
     if version is None:
@@ -118,13 +125,15 @@ def probe_redis(port: int, password: Secret) -> None:
         if answer and not answer.startswith(_PASSING):
             raise ServiceFailed(
                 f"{where} does not serve: {answer!r}. Stop what answers there if it is no Redis of this stack, or set "
-                "REDIS_PORT to a free port; `invoke logs --service redis` shows what the stack's own says."
+                "REDIS_PORT to a free port; `invoke logs --service redis` shows what the stack's own says.",
+                service=Service.REDIS,
             )
         raise NotReady(f"{where}: {answer or 'it closed the connection'}")
     if int(version[1]) < REDIS_MAJOR:
         raise ServiceFailed(
             f"{where} is version {version[1].decode()}; {REDIS_MAJOR} or later is needed. Set REDIS_IMAGE to such an "
-            "image."
+            "image.",
+            service=Service.REDIS,
         )
 
 

@@ -131,4 +131,6 @@ def _explained(connection: BoundedConnection, admin: DatabaseUrl, extensions: Se
             reason = f"The extension {refused} cannot be made {where}"
             then = "See to that and run the command again"
         said = error.diag.message_primary or error
-        raise ExtensionError(f"{reason}: {said} ({error.sqlstate}). {then}.", extension=refused) from error
+        raise ExtensionError(
+            f"{reason}: {said} ({error.sqlstate}). {then}.", extension=refused, sqlstate=error.sqlstate
+        ) from error

@@ -26,7 +26,8 @@ def grant_rights(owner: BoundedConnection) -> tuple[str, ...]:
                 f"Database {owner.info.dbname!r} at {owner.info.host}:{owner.info.port} has other rights than "
                 f"declared: {'; '.join(right.violation for right in met.missing)}. {owner.info.user} must own the "
                 f"database and its schemas public and {FUNCTION_SCHEMA}; an administrator can see who does with \\l "
-                "and \\dn+."
+                "and \\dn+.",
+                violations=tuple(right.violation for right in met.missing),
             )
     return met.made
 

@@ -64,7 +64,10 @@ def ensure(admin: DatabaseUrl, settings: Settings, extensions: Sequence[str] | N
     extensions = declared_extensions() if extensions is None else extensions
     for role in Role:
         if not settings.role_password(role):
-            raise ConfigError(f"{role.upper()}_PASSWORD is not set. Write one into .env or the environment.")
+            raise ConfigError(
+                f"{role.upper()}_PASSWORD is not set. Write one into .env or the environment.",
+                setting=f"{role.upper()}_PASSWORD",
+            )
     requirements = administrators_requirements(settings)
     with connect(admin, settings, autocommit=True, parameters=_LOCK_TIMEOUT) as connection, _explained(admin):
         connection.execute("SELECT pg_advisory_lock(%s)", [LOCK])
@@ -217,7 +220,8 @@ def _refuse_missing(connection: BoundedConnection, missing: Sequence[DesiredStat
         where = f"{connection.info.host}:{connection.info.port}"
         raise RightsError(
             f"Roles and rights at {where} are not as declared: {'; '.join(each.violation for each in missing)}. "
-            "A superuser can put that right; `invoke bootstrap --sql` prints the statements."
+            "A superuser can put that right; `invoke bootstrap --sql` prints the statements.",
+            violations=tuple(each.violation for each in missing),
         )
 
 
@@ -234,7 +238,8 @@ def _explained(admin: DatabaseUrl) -> Iterator[None]:
         reason = error.diag.message_primary or str(error)
         raise RightsError(
             f"Roles and rights on {admin.host}:{admin.port} could not be ensured as {admin.user}: {reason} "
-            f"({error.sqlstate}). Connect as a superuser, or as an administrator who may create roles and databases."
+            f"({error.sqlstate}). Connect as a superuser, or as an administrator who may create roles and databases.",
+            sqlstate=error.sqlstate,
         ) from error
 
 

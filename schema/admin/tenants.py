@@ -76,7 +76,8 @@ def create(engine: Engine, name: str, *, slug: str = "", external_id: str | None
     if not name or not is_slug(slug):
         raise TenantError(
             f"{slug!r} is no slug for {name!r}: 1 to 63 lower-case letters, digits and hyphens, and no uuid. Give one "
-            "with --slug."
+            "with --slug.",
+            tenant=slug,
         )
     external_id = external_id or None
     tenant = uuid4()
@@ -95,7 +96,11 @@ def _no_sign_up(error: psycopg.Error, name: str, slug: str, external_id: str | N
     if not isinstance(error, psycopg.errors.UniqueViolation):
         return _refusal(f"Tenant {name!r} cannot be made", error)
     taken = f"slug {slug!r}" if error.diag.constraint_name == "uq_tenants_slug" else f"external id {external_id!r}"
-    return TenantError(f"The {taken} is another tenant's. `invoke tenants-list` shows whose; give another.")
+    return TenantError(
+        f"The {taken} is another tenant's. `invoke tenants-list` shows whose; give another.",
+        tenant=slug,
+        causes=(taken,),
+    )
 
 
 def is_slug(text: str) -> bool:
@@ -158,12 +163,15 @@ def find_listed(found: Sequence[Listed], key: str, by: Key | None = None) -> Lis
     matches = {kind: tenant for kind in kinds for tenant in found if kind.names(tenant, key)}
     if not matches:
         raise TenantError(
-            f"There is no tenant {key!r}: it is {by or 'a slug, an id or an external id'}. See `invoke tenants-list`."
+            f"There is no tenant {key!r}: it is {by or 'a slug, an id or an external id'}. See `invoke tenants-list`.",
+            tenant=key,
         )
     if len({tenant.tenant_id for tenant in matches.values()}) > 1:
         several = [f"{kind} of {tenant.name!r} (id {tenant.tenant_id})" for kind, tenant in matches.items()]
         then = f"Say which with --by {'|'.join(matches)}."
-        raise TenantError(list_message(f"{key!r} names more than one tenant", several, then))
+        raise TenantError(
+            list_message(f"{key!r} names more than one tenant", several, then), tenant=key, causes=tuple(several)
+        )
     return next(iter(matches.values()))
 
 
@@ -227,7 +235,7 @@ def _explained(problem: str) -> Iterator[None]:
 def _refusal(problem: str, error: psycopg.Error) -> TenantError:
     reason = error.diag.message_primary or " ".join(str(error).split())
     where = f" (in {' '.join(error.diag.context.split())})" if error.diag.context else ""
-    return TenantError(f"{problem}: {reason}{where}. {_advice(error)}")
+    return TenantError(f"{problem}: {reason}{where}. {_advice(error)}", sqlstate=error.sqlstate)
 
 
 def _advice(error: psycopg.Error) -> str:

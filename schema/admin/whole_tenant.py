@@ -160,7 +160,9 @@ class WholeTenant:
             raise TenantError(
                 f"Tenant {self.tenant} cannot be deleted: besides the rows that were counted as its own, by foreign "
                 f"keys or triggers, {', '.join(causes)}. Nothing was deleted. Delete those rows yourself first, or "
-                "give the table a tenant_id, so that its rows count as the tenant's."
+                "give the table a tenant_id, so that its rows count as the tenant's.",
+                tenant=str(self.tenant),
+                causes=tuple(causes),
             )
 
 
@@ -177,8 +179,9 @@ def whole_tenant(owner: DatabaseUrl, settings: Settings, tenant: UUID) -> Iterat
         tables = tuple(TenantTable(*found) for found in connection.execute(_TABLES).fetchall())
         if not any((table.schema, table.name) == _ROOT for table in tables):
             raise TenantError(f"Database {owner.database!r} has no table of tenants. Run `invoke migrate` first.")
-        if hidden := hidden_rows(cause for _, cause in connection.execute(HIDING).fetchall()):
-            raise TenantError(hidden)
+        causes = tuple(cause for _, cause in connection.execute(HIDING).fetchall())
+        if hidden := hidden_rows(causes):
+            raise TenantError(hidden, causes=causes)
         # SET takes no bound parameter; the text is that of a uuid.
         connection.execute(SQL("SET LOCAL app.tenant_id = {}").format(Literal(str(tenant))))
         yield WholeTenant(connection, tenant, tables)

@@ -206,6 +206,11 @@ def unavailable(url: DatabaseUrl, error: BaseException, *, lost: bool = False) -
         f"{'Lost the' if lost else 'No'} connection to database {url.database!r} at {url.host}:{url.port} "
         f"as {url.user}: {_LEAD.sub('', line).rstrip('.')}. {advice}",
         transient=transient,
+        host=url.host,
+        port=url.port,
+        database=url.database,
+        role=url.user,
+        sqlstate=getattr(error, "sqlstate", None),
     )
 
 

@@ -31,7 +31,7 @@ from schema.client.leftovers import (
     remove_leftovers,
     remove_leftovers_async,
 )
-from schema.errors import TenantContextError
+from schema.errors import ContextFault, TenantContextError
 from schema.tenancy.context import NoTenant, tenant_id, user_id
 
 DRIVER: Final = "postgresql+groundwork"
@@ -73,16 +73,19 @@ def _refusal(connection: AnyConnection, tenant: object) -> TenantContextError:
     if connection.autocommit:
         return TenantContextError(
             "An AUTOCOMMIT connection has no transaction that a tenant could be set for, and none is begun here. Leave "
-            "the isolation level at a transactional one; statements that need AUTOCOMMIT are the owner's."
+            "the isolation level at a transactional one; statements that need AUTOCOMMIT are the owner's.",
+            fault=ContextFault.AUTOCOMMIT,
         )
     if tenant is None:
         return TenantContextError(
             "No tenant: a transaction of the application belongs to one. Open it with tenant_session(engine, tenant) "
-            "or tenant_connection(engine, tenant); what has no tenant says so with tenantless_connection(engine)."
+            "or tenant_connection(engine, tenant); what has no tenant says so with tenantless_connection(engine).",
+            fault=ContextFault.NO_TENANT,
         )
     return TenantContextError(
         "A transaction is open already, begun beside SQLAlchemy, and its tenant cannot be known. Commit it or roll "
-        "it back before this connection begins one of a tenant."
+        "it back before this connection begins one of a tenant.",
+        fault=ContextFault.TRANSACTION_OPEN,
     )
 
 
@@ -145,17 +148,24 @@ def engine_of(tenant: UUID | NoTenant, engine: Engine, user: str | None = None) 
     if not isinstance(dialect, TenantDialect | AsyncTenantDialect):
         raise TenantContextError(
             f"This engine ({engine.url.drivername}) sets no tenant. Make the application's engine with "
-            "schema.client.create_engine."
+            "schema.client.create_engine.",
+            fault=ContextFault.OTHER_ENGINE,
         )
     if isinstance(engine, TenantEngine) and engine.tenant != tenant:
         raise TenantContextError(
             f"Tenant {tenant} was asked for on an engine, session or connection of tenant {engine.tenant}. One serves "
-            "one tenant: pass the application's engine."
+            "one tenant: pass the application's engine.",
+            fault=ContextFault.OTHER_TENANT,
+            wanted=str(tenant),
+            serves=str(engine.tenant),
         )
     if isinstance(engine, TenantEngine) and engine.user != user:
         raise TenantContextError(
             f"User {user!r} was asked for on an engine, session or connection of user {engine.user!r}. One serves one "
-            "user: pass the application's engine."
+            "user: pass the application's engine.",
+            fault=ContextFault.OTHER_USER,
+            wanted=user,
+            serves=engine.user,
         )
     return dialect.tenant_engine(engine, tenant, user)
 
@@ -206,7 +216,8 @@ class TenantDialect(_Shared, PGDialect_psycopg):
         """Refuse: a prepared transaction outlives its connection, and with it the tenant."""
         raise TenantContextError(
             "A two-phase transaction is not available to the application: it outlives its connection and its tenant. "
-            "Write in one transaction, and tell other systems once it is committed."
+            "Write in one transaction, and tell other systems once it is committed.",
+            fault=ContextFault.TWO_PHASE,
         )
 
 

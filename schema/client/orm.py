@@ -21,7 +21,7 @@ from sqlalchemy.orm import (
 )
 
 from schema.client.dialect import engine_of
-from schema.errors import TenantContextError
+from schema.errors import ContextFault, TenantContextError
 from schema.tenancy.context import tenant_id, user_id
 from schema.tenancy.key_rules import TENANT
 from schema.tenancy.mixin import TenantMixin
@@ -53,7 +53,8 @@ class BlockSession(Session):
         if self._ended:
             raise TenantContextError(
                 "This session's block has ended, and what it wrote is committed or rolled back. Read what a stream or "
-                "a background task needs before the block ends, or open a session there."
+                "a background task needs before the block ends, or open a session there.",
+                fault=ContextFault.BLOCK_ENDED,
             )
         return super().get_bind(*arguments, **options)
 
@@ -139,7 +140,11 @@ def _refuse_another(session: TenantSession, instance: TenantMixin) -> None:
         if given is not None and tenant_id(given) != session.tenant:
             raise TenantContextError(
                 f"A {type(instance).__name__} of tenant {given} cannot be used in a session of tenant {session.tenant}."
-                " Leave tenant_id out, and it is the session's; another tenant's object needs a session of that tenant."
+                " Leave tenant_id out, and it is the session's; another tenant's object needs a session of that "
+                "tenant.",
+                fault=ContextFault.OTHER_TENANT,
+                wanted=str(given),
+                serves=str(session.tenant),
             )
 
 

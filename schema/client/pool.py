@@ -34,6 +34,10 @@ class BoundedPool(QueuePool):
             f"{self.timeout():g} s: {size} of {size} in this process's pool are in use. End each session and "
             "connection with its block, or raise DATABASE_POOL_BUDGET, which DATABASE_PROCESSES processes share.",
             transient=True,
+            host=url.host,
+            port=url.port,
+            database=url.database,
+            role=url.user,
         )
 
 

@@ -17,7 +17,7 @@ from schema.client.dialect import AsyncTenantDialect, TenantDialect, engine_of
 from schema.client.handlers import refuse_later_work, refuse_unless_plain
 from schema.client.logs import log
 from schema.client.orm import BlockSession, TenantSession
-from schema.errors import TenantContextError
+from schema.errors import ContextFault, TenantContextError
 from schema.tenancy.context import NoTenant, TenantBlock, tenant_id, user_id
 
 P = ParamSpec("P")
@@ -100,12 +100,15 @@ def announce_maintenance(engine: Engine, reason: str, *, read_only: bool) -> Non
         TenantContextError: no reason is given, or `engine` is the application's.
     """
     if not reason.strip():
-        raise TenantContextError("A session across tenants needs a reason, for the log. Pass reason='…'.")
+        raise TenantContextError(
+            "A session across tenants needs a reason, for the log. Pass reason='…'.", fault=ContextFault.NO_REASON
+        )
     if isinstance(engine.dialect, TenantDialect | AsyncTenantDialect):
         raise TenantContextError(
             "The application's engine serves one tenant at a time. Pass the maintenance_engine(url, settings) of "
             "schema.client, or under asyncio that of schema.client.aio, with the URL of app_maintenance "
-            "(DATABASE_MAINTENANCE_URL)."
+            "(DATABASE_MAINTENANCE_URL).",
+            fault=ContextFault.OTHER_ENGINE,
         )
     log(
         logging.WARNING,

@@ -52,7 +52,7 @@ class Declarations:
                 document = tomllib.load(stream)
         except (OSError, tomllib.TOMLDecodeError) as error:
             raise ConfigError(
-                f"{pyproject} cannot be read: {error}. It holds what the isolation check allows."
+                f"{pyproject} cannot be read: {error}. It holds what the isolation check allows.", file=pyproject
             ) from None
         section: Mapping[str, Any] = document
         for key in _WHERE.split("."):
@@ -132,7 +132,9 @@ def _parse_allowed(rule: str, name: str, value: object, pyproject: Path) -> Allo
         return Allowed(rule, name, _text(value, key, pyproject))
     if unknown := sorted(value.keys() - {"reason", "sha256"}):
         raise ConfigError(
-            f"{_WHERE}.{key} in {pyproject} has {', '.join(unknown)}. Write reason and, of a function, sha256."
+            f"{_WHERE}.{key} in {pyproject} has {', '.join(unknown)}. Write reason and, of a function, sha256.",
+            setting=f"{_WHERE}.{key}",
+            file=pyproject,
         )
     reason, sha256 = (_text(value.get(word, ""), f"{key}.{word}", pyproject) for word in ("reason", "sha256"))
     return Allowed(rule, name, reason, sha256)
@@ -142,12 +144,18 @@ def _table(within: Mapping[str, Any], key: str, pyproject: Path) -> Mapping[str,
     found = within.get(key, {})
     if not isinstance(found, Mapping):
         raise ConfigError(
-            f"{key} in {pyproject} is no table. Write it as schema/isolation/README.md shows, under [{_WHERE}]."
+            f"{key} in {pyproject} is no table. Write it as schema/isolation/README.md shows, under [{_WHERE}].",
+            setting=key,
+            file=pyproject,
         )
     return found
 
 
 def _text(value: object, key: str, pyproject: Path) -> str:
     if not isinstance(value, str):
-        raise ConfigError(f"{_WHERE}.{key} in {pyproject} is no text. Write it as schema/isolation/README.md shows.")
+        raise ConfigError(
+            f"{_WHERE}.{key} in {pyproject} is no text. Write it as schema/isolation/README.md shows.",
+            setting=f"{_WHERE}.{key}",
+            file=pyproject,
+        )
     return value

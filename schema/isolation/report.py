@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import PurePath
 
 from infra.config.errors import InfraError
 from schema.errors import IsolationError, MigrationError, SchemaError
@@ -102,14 +103,16 @@ class Report:
         if apart := self.about("isolation"):
             raise IsolationError(
                 f"Tenants are not provably kept apart in {self.database}: {counted_causes(explain(apart))}. "
-                f"{way} in pyproject.toml.{_also(self.incomplete)}"
+                f"{way} in pyproject.toml.{_also(self.incomplete)}",
+                rules=tuple(dict.fromkeys(finding.rule for finding in apart)),
             )
         if self.findings:
             kept = "Tenants are kept apart in" if self.is_isolated else "No finding is about the isolation of"
             raise MigrationError(
                 f"{kept} {self.database}, but migrations may block or break what uses a database while they run: "
                 f"{counted(len(self.findings), 'finding')}. {way} in a comment above the statement."
-                f"{_also(self.incomplete)}"
+                f"{_also(self.incomplete)}",
+                files=tuple(dict.fromkeys(PurePath(finding.file).name for finding in self.findings if finding.file)),
             )
         for result in self.stages:
             if result.error:

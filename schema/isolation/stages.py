@@ -70,7 +70,8 @@ class Stages:
             raise IsolationError(
                 f"The catalogue of {self.owner} cannot be read: {error.diag.message_primary or error} "
                 f"({error.sqlstate}). Check as the database's owner, on a server that takes writes: a temporary table "
-                "is made and taken back."
+                "is made and taken back.",
+                sqlstate=error.sqlstate,
             ) from error
 
     def _lint(self) -> Iterator[Finding]:
@@ -178,5 +179,6 @@ def _explained(owner: DatabaseUrl, subject: str) -> Iterator[None]:
         reason = error.diag.message_primary or str(error)
         raise IsolationError(
             f"{subject} of {owner} could not be made: {reason} ({error.sqlstate}). See to that and run the command "
-            "again."
+            "again.",
+            sqlstate=error.sqlstate,
         ) from error

@@ -164,7 +164,8 @@ def branched(branches: Branches, folder: str) -> MigrationError:
     named = _and([" → ".join(file.name for file in files) for files in lines])
     return MigrationError(
         f"The migrations in {folder} part into {len(lines)} branches, {named}. {_advice(branches, lines)} "
-        "Nothing was changed."
+        "Nothing was changed.",
+        files=tuple(file.name for files in lines for file in files),
     )
 
 
@@ -175,7 +176,9 @@ def _missing(branches: Branches, file: MigrationFile, revision: str) -> Migratio
     )
     return MigrationError(
         f"{file.name} follows revision {revision}, and no file of {file.path.parent} is that. Take the file back from "
-        f"{back}. Nothing was changed."
+        f"{back}. Nothing was changed.",
+        files=(file.name,),
+        revision=revision,
     )
 
 
@@ -188,7 +191,9 @@ def _unclear(branches: Branches, file: MigrationFile, twins: Sequence[MigrationF
     return MigrationError(
         f"{file.name} follows {number}, which {_and([twin.name for twin in twins])} both are, and nothing says which "
         f"of them. {_state(branches)} Name every file of the branch that no database has applied, such as "
-        f"`invoke generate --rebase {example.name},{likely.name}`. Nothing was changed."
+        f"`invoke generate --rebase {example.name},{likely.name}`. Nothing was changed.",
+        files=(file.name, *(twin.name for twin in twins)),
+        revision=number,
     )
 
 

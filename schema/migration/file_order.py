@@ -78,7 +78,8 @@ def _read(path: Path) -> MigrationFile:
     if not isinstance(revision := values.get("revision"), str):
         raise MigrationError(
             f'{path} does not state its revision. A migration has a line such as `revision = "0002"`: write it, or '
-            "remove the file."
+            "remove the file.",
+            files=(path.name,),
         )
     return MigrationFile(
         path,
@@ -194,7 +195,7 @@ def _decoded(path: Path, content: bytes) -> tuple[str, str]:
         encoding, _ = tokenize.detect_encoding(BytesIO(content).readline)
         return content.decode(encoding), encoding
     except (SyntaxError, UnicodeDecodeError) as error:
-        raise MigrationError(f"{path} cannot be read: {error}. Save it as UTF-8.") from error
+        raise MigrationError(f"{path} cannot be read: {error}. Save it as UTF-8.", files=(path.name,)) from error
 
 
 def _parse(path: Path, text: str) -> ast.Module:
@@ -204,7 +205,8 @@ def _parse(path: Path, text: str) -> ast.Module:
         line = f"line {error.lineno}: {error.msg}" if isinstance(error, SyntaxError) else str(error)
         raise MigrationError(
             f"{path} cannot be read: SyntaxError: {line}. Correct the file; lines such as <<<<<<< are what a merge of "
-            "git left to decide."
+            "git left to decide.",
+            files=(path.name,),
         ) from error
 
 
@@ -225,7 +227,8 @@ def _literal(path: Path, name: str, node: ast.expr) -> object:
     except ValueError:
         raise MigrationError(
             f"{path}, line {node.lineno}: {name} is computed, so it cannot be known where the migration stands without "
-            "running it. Write the revision as a string."
+            "running it. Write the revision as a string.",
+            files=(path.name,),
         ) from None
 
 

@@ -169,7 +169,13 @@ def explained(message: Callable[[str], str]) -> Iterator[None]:
     except SchemaError:
         raise
     except Exception as error:
-        raise MigrationError(message(reason_of(error))) from error
+        raise MigrationError(message(reason_of(error)), sqlstate=sqlstate_of(error)) from error
+
+
+def sqlstate_of(error: BaseException) -> str | None:
+    """Return the SQLSTATE of what the server refused; None of any other exception."""
+    original = error.orig if isinstance(error, DBAPIError) else error
+    return original.sqlstate if isinstance(original, psycopg.Error) else None
 
 
 def reason_of(error: Exception) -> str:

@@ -75,7 +75,8 @@ def _acquire(connection: BoundedConnection) -> None:
     pid, since = connection.execute(_HOLDER, [[LOCK, WORK]]).fetchone() or ("unknown", "unknown")
     raise MigrationError(
         f"Another process migrates database {connection.info.dbname!r}: server process {pid}, connected since {since}. "
-        "Wait for it, or end it where it runs, and run the command again."
+        "Wait for it, or end it where it runs, and run the command again.",
+        blockers=(pid,) if isinstance(pid, int) else (),
     )
 
 

@@ -39,7 +39,7 @@ def load_models() -> MetaData:
         _resolve(metadata)
     except TenancyError as error:
         place = _place(error)
-        raise TenancyError(f"{place}: {error}" if place else str(error)) from error
+        raise TenancyError(f"{place}: {error}" if place else str(error), tables=error.tables) from error
     except SchemaError:
         raise
     except (Exception, SystemExit) as error:
@@ -58,7 +58,11 @@ def _explained(error: BaseException) -> ModelError:
     place = _place(error)
     where = f"{place}: " if place else "schema/models: "
     what = f"model {place.model} cannot be read" if place and place.model else "the models cannot be read"
-    return ModelError(f"{where}{what}: {_reason(error)} Nothing was changed.")
+    return ModelError(
+        f"{where}{what}: {_reason(error)} Nothing was changed.",
+        file=place.path if place else None,
+        line=place.line if place else None,
+    )
 
 
 def _reason(error: BaseException) -> str:

@@ -83,7 +83,8 @@ def _create(connection: BoundedConnection, name: str, template: str) -> None:
     except psycopg.Error as error:
         raise MigrationError(
             f"No shadow database could be made at {connection.info.host}:{connection.info.port}: "
-            f"{error.diag.message_primary or error} ({error.sqlstate}). See to that and run the command again."
+            f"{error.diag.message_primary or error} ({error.sqlstate}). See to that and run the command again.",
+            sqlstate=error.sqlstate,
         ) from error
 
 

@@ -9,7 +9,7 @@ from enum import Enum
 from typing import Final
 from uuid import UUID
 
-from schema.errors import TenantContextError
+from schema.errors import ContextFault, TenantContextError
 
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
@@ -32,8 +32,14 @@ def tenant_id(tenant: object) -> UUID:
         try:
             return UUID(tenant)
         except ValueError:
-            raise TenantContextError(f"{tenant!r} is not a tenant: its id is a uuid. Pass tenants.tenant_id.") from None
-    raise TenantContextError("No tenant was given. Pass tenants.tenant_id; nothing runs without one.")
+            raise TenantContextError(
+                f"{tenant!r} is not a tenant: its id is a uuid. Pass tenants.tenant_id.",
+                fault=ContextFault.NOT_A_TENANT,
+                wanted=str(tenant),
+            ) from None
+    raise TenantContextError(
+        "No tenant was given. Pass tenants.tenant_id; nothing runs without one.", fault=ContextFault.NO_TENANT
+    )
 
 
 def user_id(user: object) -> str | None:
@@ -48,7 +54,8 @@ def user_id(user: object) -> str | None:
         return user
     raise TenantContextError(
         f"{user!r} is not a user: an id is text that is not empty, without NUL and lone surrogates, or a uuid. Pass "
-        "what your policies compare with app.user_id as a str, or leave user out; then they see none."
+        "what your policies compare with app.user_id as a str, or leave user out; then they see none.",
+        fault=ContextFault.NOT_A_USER,
     )
 
 
@@ -74,7 +81,10 @@ class TenantBlock:
         if self.outer is not None and self.outer.refuses(self):
             raise TenantContextError(
                 f"Tenant {self.tenant} was asked for inside a block of tenant {self.outer.tenant}. End that block "
-                "first: what is read in one tenant's block must not be written in another's."
+                "first: what is read in one tenant's block must not be written in another's.",
+                fault=ContextFault.OTHER_TENANT,
+                wanted=str(self.tenant),
+                serves=str(self.outer.tenant),
             )
         self.open = True
         _innermost.set(self)

@@ -44,12 +44,13 @@ def refuse_too_long(tables: Iterable[Table], sequences: Iterable[Sequence] = ())
         TenancyError: names each table, what is called so, the name and its length.
     """
     every = list(tables)
-    found = [*(offence for table in every for offence in too_long(table)), *_the_same_when_cut(every)]
+    long = [(table.fullname, offence) for table in every for offence in too_long(table)]
+    found = [*(offence for _, offence in long), *_the_same_when_cut(every)]
     found += [
         _offence("Sequences", "the sequence", sequence.name) for sequence in sequences if _is_too_long(sequence.name)
     ]
     if found:
-        raise TenancyError(" ".join(found))
+        raise TenancyError(" ".join(found), tables=tuple(dict.fromkeys(table for table, _ in long)))
 
 
 def _the_same_when_cut(tables: Iterable[Table]) -> Iterator[str]:

@@ -147,8 +147,10 @@ def refuse_unsafe(tables: Iterable[Table]) -> None:
     Raises:
         TenancyError: names each table and what is wrong with it, and what to write instead.
     """
-    if found := [offence for table in tables for offence in _offences(table)]:
-        raise TenancyError(" ".join(found))
+    if found := [(table.fullname, offence) for table in tables for offence in _offences(table)]:
+        raise TenancyError(
+            " ".join(offence for _, offence in found), tables=tuple(dict.fromkeys(table for table, _ in found))
+        )
 
 
 def _offences(table: Table) -> Iterator[str]:

@@ -97,4 +97,5 @@ def _answering(endpoint: Endpoint) -> Iterator[None]:
             f"The engine at {endpoint.url} (from {endpoint.source}) stopped answering ({type(error).__name__}). "
             "Restart it, or set STACK_BACKEND=embedded.",
             absent=False,
+            endpoint=endpoint.url,
         ) from None

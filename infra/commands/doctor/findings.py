@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeVar
 
+from infra.commands import failure
 from infra.config.errors import InfraError
 
 T = TypeVar("T")
@@ -50,7 +51,7 @@ def warn(subject: str, found: str, remedy: str) -> Finding:
 def failed(subject: str, error: InfraError, level: Level = Level.FAIL) -> Finding:
     """Make the finding of an error: its first sentence says what was found, the others what to do."""
     found, _, remedy = str(error).partition(". ")
-    return Finding(level, subject, found, remedy, error.exit_code if level is Level.FAIL else 0)
+    return Finding(level, subject, found, remedy, failure.exit_code(error) if level is Level.FAIL else 0)
 
 
 def exit_code(findings: Iterable[Finding]) -> int:

@@ -37,5 +37,5 @@ def read_file(path: Path) -> Matrix:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ConfigError(
-            f"{path} holds no access matrix: {reason}. Make one with `invoke access --json > {path}`."
+            f"{path} holds no access matrix: {reason}. Make one with `invoke access --json > {path}`.", file=path
         ) from None

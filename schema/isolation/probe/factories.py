@@ -55,6 +55,7 @@ def _imported(table: str, path: str) -> Factory:
         raise ConfigError(
             f"tool.groundwork.isolation.factories.{table} in pyproject.toml names {path!r}, which cannot be imported: "
             f"{type(error).__name__}: {error}. Write module:function, of a function that takes a tenant's id and "
-            "returns columns with values."
+            "returns columns with values.",
+            setting=f"tool.groundwork.isolation.factories.{table}",
         ) from None
     return found

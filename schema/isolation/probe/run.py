@@ -92,7 +92,8 @@ def _explained(owner: DatabaseUrl, error: psycopg.Error) -> SchemaError:
         return unavailable(owner, error, lost=True)
     return IsolationError(
         f"The attacks on {owner.database} could not be made: {error.diag.message_primary or error} "
-        f"({error.sqlstate}). Look whether a trigger or a deferred constraint refuses ordinary rows."
+        f"({error.sqlstate}). Look whether a trigger or a deferred constraint refuses ordinary rows.",
+        sqlstate=error.sqlstate,
     )
 
 

@@ -69,7 +69,8 @@ def _copy(revision: str, checkout: Path, versions: Path, place: str) -> list[str
         raise MigrationError(
             f"The ledger of {place} does not know revision {revision!r}, and this checkout holds "
             f"{'no file' if not files else 'several files'} with it. Check out the branch that has it. Nothing was "
-            "changed."
+            "changed.",
+            revision=revision,
         )
     shutil.copy(files[0].path, versions)
     return list(files[0].follows)

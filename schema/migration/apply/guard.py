@@ -18,7 +18,11 @@ _OWN_TABLE = f"{FUNCTION_SCHEMA}.alembic_version"
 
 
 class Refused(Exception):
-    """A statement was not sent, because a rule refuses it."""
+    """A statement was not sent, because a rule refuses it; `steps` is what it would have done, a line each."""
+
+    def __init__(self, found: "Refusals") -> None:
+        super().__init__(explain(found))
+        self.steps = tuple(dict.fromkeys(step for step, _ in found))
 
 
 Ask = Callable[[], str | None]
@@ -137,7 +141,7 @@ def guarded(connection: Connection, rules: Sequence[Rule]) -> Iterator[None]:
 
     def hold(on: Connection, _cursor: Any, statement: str, *_: Any) -> None:
         if found := _refusals(statement, rules, partial(find_loss, driver_of(on), hold=True)):
-            raise Refused(explain(found))
+            raise Refused(found)
 
     if not rules:
         yield

@@ -39,7 +39,8 @@ def content(owner: DatabaseUrl, settings: Settings, revision: str) -> str:
     if entry is None:
         raise MigrationError(
             f"The ledger of {place_of(owner)} does not know revision {revision!r}; "
-            "`invoke history` lists what it knows."
+            "`invoke history` lists what it knows.",
+            revision=revision,
         )
     return entry.content
 

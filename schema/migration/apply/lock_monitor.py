@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from threading import Event, Thread
 from time import monotonic
+from typing import NamedTuple
 
 import psycopg
 
@@ -30,11 +31,21 @@ _BLOCKERS = """
 """
 
 
+class Blocker(NamedTuple):
+    """A process of the server's that holds a lock which is waited for; `description` names it for people."""
+
+    pid: int
+    description: str
+
+    def __str__(self) -> str:
+        return self.description
+
+
 class LockMonitor:
     """What a second connection sees of a run; `blockers` names who it last waited for."""
 
     def __init__(self, urls: tuple[DatabaseUrl, ...], settings: Settings, pid: int, say: Say) -> None:
-        self.blockers: tuple[str, ...] = ()
+        self.blockers: tuple[Blocker, ...] = ()
         self._urls = urls
         self._settings = settings
         self._pid = pid
@@ -70,7 +81,7 @@ class LockMonitor:
         found = tuple(map(_describe, connection.execute(_BLOCKERS, [self._pid]).fetchall()))
         self.blockers = found or self.blockers
         step, begun = self._step
-        line = f"{step} waits for {'; '.join(found)}" if found else f"{step} runs"
+        line = f"{step} waits for {'; '.join(map(str, found))}" if found else f"{step} runs"
         if step and line not in self._told and monotonic() - begun > _LONG:
             # Once it is said that it waits, that it runs again is no news.
             self._told |= {line, f"{step} runs"}
@@ -94,9 +105,9 @@ def watched(urls: tuple[DatabaseUrl, ...], settings: Settings, pid: int, say: Sa
         thread.join(timeout=_LONG)
 
 
-def _describe(row: tuple[int, str | None, str | None, str | None, str | None, str | None]) -> str:
+def _describe(row: tuple[int, str | None, str | None, str | None, str | None, str | None]) -> Blocker:
     pid, role, application, state, since, query = row
     who = ", ".join(filter(None, (role, application, state and f"{state} since {since}" if since else state)))
     said = f": {without_constants(query)[:_QUERY_LENGTH].rstrip('; ')}" if query and state else ""
     hidden = "" if state else ", what it does is not shown to this role"
-    return f"server process {pid} ({who or 'unknown'}{hidden}){said}"
+    return Blocker(pid, f"server process {pid} ({who or 'unknown'}{hidden}){said}")

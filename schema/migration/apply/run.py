@@ -18,8 +18,9 @@ from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_expo
 
 from schema.errors import MigrationError, SchemaError
 from schema.migration.apply.guard import Refused, Rule, driver_of, guarded
+from schema.migration.apply.lock_monitor import Blocker
 from schema.migration.batching import BatchingConnection
-from schema.migration.files import Migrations, applied, reason_of, title_of
+from schema.migration.files import Migrations, applied, reason_of, sqlstate_of, title_of
 from schema.migration.lock import begin_work
 
 
@@ -59,7 +60,7 @@ class Run:
     lock_retry: LockRetry = field(default_factory=LockRetry)
     began: Callable[[Script], None] = lambda _: None
     finished: Callable[[Step], None] = lambda _: None
-    blockers: Callable[[], Sequence[str]] = tuple
+    blockers: Callable[[], Sequence[Blocker]] = tuple
     done: list[Step] = field(default_factory=list)
     _through: Step | None = None
     _autocommitted: bool = False
@@ -92,7 +93,7 @@ class Run:
         except SchemaError:
             raise
         except Exception as error:
-            raise MigrationError(self._failure(error)) from error
+            raise self._failure(error) from error
 
     def _attempt(self, command: Callable[[], object]) -> None:
         self._attempts += 1
@@ -146,7 +147,18 @@ class Run:
         if (script := self.current) is not None:
             self.began(script)
 
-    def _failure(self, error: Exception) -> str:
+    def _failure(self, error: Exception) -> MigrationError:
+        """Explain a failure by the file that it is of, the database and who was in the way."""
+        blockers = tuple(self.blockers()) if _lock_missed(error) else ()
+        return MigrationError(
+            self._explain(error, blockers),
+            files=(Path(self.current.path).name,) if self.current else (),
+            changes=error.steps if isinstance(error, Refused) else (),
+            sqlstate=sqlstate_of(error),
+            blockers=tuple(blocker.pid for blocker in blockers),
+        )
+
+    def _explain(self, error: Exception, blockers: Sequence[Blocker]) -> str:
         # The database is asked, because a migration can fail at its very end, when it is committed.
         self.connection.rollback()
         at = ", ".join(applied(self.connection)) or "no revision"
@@ -157,9 +169,9 @@ class Run:
             return f"{name} was refused in database {database!r} and {kept}: {error} The database is at {at}."
         where = f"{name} failed in database {database!r} and {kept}"
         if _lock_missed(error):
-            blockers = "; ".join(self.blockers()) or "who holds it is gone by now"
+            named = "; ".join(map(str, blockers)) or "who holds it is gone by now"
             return (
-                f"{where}: could not get a lock in {self._attempts} attempts. Blocked by: {blockers}. The database is "
+                f"{where}: could not get a lock in {self._attempts} attempts. Blocked by: {named}. The database is "
                 f"at {at}. End what blocks it, or wait for it, and run the command again."
             )
         return f"{where}: {reason_of(error)}. The database is at {at}. Correct the migration and run the command again."

@@ -71,12 +71,15 @@ class MigrationSession:
             MigrationError: names the steps by their files, with the reasons.
         """
         found = [
-            (f"{step.file}: {refused}", rule)
-            for step in steps
-            for refused, rule in foreseen(self.lock, step.sql or "", rules)
+            (step.file, refused, rule) for step in steps for refused, rule in foreseen(self.lock, step.sql or "", rules)
         ]
         if found:
-            raise MigrationError(f"Nothing was changed in {place_of(self.owner)}. {explain(found)}")
+            refusals = [(f"{file}: {refused}", rule) for file, refused, rule in found]
+            raise MigrationError(
+                f"Nothing was changed in {place_of(self.owner)}. {explain(refusals)}",
+                files=tuple(dict.fromkeys(file for file, _, _ in found)),
+                changes=tuple(dict.fromkeys(refused for _, refused, _ in found)),
+            )
 
     def run(self, scripts: Sequence[Script], rules: Sequence[Rule], command: Callable[[], object]) -> tuple[Step, ...]:
         """Run Alembic's command for these migrations; return what was done.
@@ -145,7 +148,9 @@ def interruptible(state: Callable[[], str]) -> Iterator[None]:
         yield
     except KeyboardInterrupt as stop:
         number = stop.args[0] if stop.args else signal.SIGINT
-        raise MigrationInterrupted(f"Interrupted {state()}; the command goes on from there.", number) from None
+        raise MigrationInterrupted(
+            f"Interrupted {state()}; the command goes on from there.", signal_number=number
+        ) from None
 
 
 def place_of(url: DatabaseUrl) -> str:
@@ -161,4 +166,6 @@ def _explained(owner: DatabaseUrl) -> Iterator[None]:
     except psycopg.Error as error:
         if error.sqlstate is None or error.sqlstate.startswith(("08", "57")):
             raise unavailable(owner, error, lost=True) from error
-        raise MigrationError(f"It could not be seen what is in {place_of(owner)}: {reason_of(error)}.") from error
+        raise MigrationError(
+            f"It could not be seen what is in {place_of(owner)}: {reason_of(error)}.", sqlstate=error.sqlstate
+        ) from error

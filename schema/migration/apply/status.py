@@ -61,12 +61,22 @@ def require_known(migrations: Migrations, lines: Sequence[MigrationStatus], wher
         MigrationError: an applied file was edited, or an applied revision has no file or another one.
     """
     if others := [line for line in lines if _is_other(line)]:
-        raise MigrationError(_on_other(migrations, lines, others, where))
+        raise MigrationError(
+            _on_other(migrations, lines, others, where), files=_files(others), revision=others[0].revision
+        )
     if unknown := [line for line in lines if line.state is State.UNKNOWN]:
-        raise MigrationError(_on_unknown(migrations, lines, unknown, where))
+        raise MigrationError(
+            _on_unknown(migrations, lines, unknown, where), files=_files(unknown), revision=unknown[0].revision
+        )
     for line in lines:
         if line.state is State.EDITED and line.entry is not None:
-            raise MigrationError(_on_edited(migrations, line, line.entry, where))
+            raise MigrationError(
+                _on_edited(migrations, line, line.entry, where), files=_files([line]), revision=line.revision
+            )
+
+
+def _files(lines: Sequence[MigrationStatus]) -> tuple[str, ...]:
+    return tuple(line.file for line in lines if line.file)
 
 
 def _status(script: Script, entry: Entry | None, *, applied: bool) -> MigrationStatus:

@@ -170,5 +170,7 @@ def _accept(change: MigrationSession, revision: str) -> None:
     line = next((line for line in change.lines() if line.revision == revision), None)
     if line is None or line.state is not State.EDITED:
         state = line.state if line else "not a migration"
-        raise MigrationError(f"There is nothing to accept: revision {revision!r} is {state}. Nothing was changed.")
+        raise MigrationError(
+            f"There is nothing to accept: revision {revision!r} is {state}. Nothing was changed.", revision=revision
+        )
     ledger.accept(change.lock, file_of(change.migrations.scripts.get_revision(revision)))

@@ -66,5 +66,6 @@ def refuse_conversion(place: tuple[str, str], former: str, wanted: str) -> Migra
     return MigrationError(
         f"{table}.{column} changes from {former} to {wanted}, and PostgreSQL has no cast for that. Write a migration "
         f'by hand with the expression that converts it: op.execute(\'ALTER TABLE "{table}" ALTER COLUMN "{column}" '
-        f"TYPE {wanted} USING …'), and generate the rest after it. Nothing was written."
+        f"TYPE {wanted} USING …'), and generate the rest after it. Nothing was written.",
+        tables=(table,),
     )

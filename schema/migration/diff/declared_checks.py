@@ -50,7 +50,8 @@ def refuse_unnamed(tables: Iterable[Table], compiler: DDLCompiler) -> None:
             raise MigrationError(
                 f"{'An' if kind[0] in 'EI' else 'A'} {kind} of table {table.name}{_columns(item)} has no name, so it "
                 f"could neither be compared nor dropped. Give it one{_how(item, table)}, or give its kind one in the "
-                "naming_convention of the MetaData. Nothing was written."
+                "naming_convention of the MetaData. Nothing was written.",
+                tables=(table.name,),
             )
 
 

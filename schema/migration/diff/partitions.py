@@ -57,7 +57,7 @@ def refuse_repartitioned(connection: Connection, actual: Mapping[str, str | None
         if table.schema is None and table.name in actual:
             found, wanted = actual[table.name], table.dialect_options["postgresql"]["partition_by"]
             if not _is_the_same(connection, table.name, found, wanted):
-                raise MigrationError(_message(table, found, wanted))
+                raise MigrationError(_message(table, found, wanted), tables=(table.name,))
 
 
 def with_partitions(connection: Connection, operations: Iterable[MigrateOperation]) -> Iterator[MigrateOperation]:

@@ -38,7 +38,7 @@ def refuse_changed(actual: Mapping[str, Key], tables: Iterable[Table]) -> None:
         if table.schema is None and not table.is_view and table.name in actual:
             name, columns = actual[table.name]
             if columns not in _possible_orders(table):
-                raise MigrationError(_message(table, name, columns))
+                raise MigrationError(_message(table, name, columns), tables=(table.name,))
 
 
 def _possible_orders(table: Table) -> Collection[tuple[str, ...]]:

@@ -14,7 +14,7 @@ from schema.errors import MigrationError
 from schema.migration.diff.declared import ddl_compiler, sequence_statements, stored, view_statements, written_name
 from schema.migration.diff.declared_checks import leave_out_others
 from schema.migration.diff.rls.catalog import run_each, run_script, throw_away_schema
-from schema.migration.files import reason_of, shortened
+from schema.migration.files import reason_of, shortened, sqlstate_of
 from schema.migration.model_source import place_of
 from schema.tenancy.functions import FUNCTIONS
 from schema.tenancy.mixin import own_parts
@@ -57,7 +57,11 @@ def refused_parts(connection: Connection, metadata: MetaData) -> MigrationError 
             refused = run_each(connection, [(number, part.statements) for number, part in enumerate(parts)])
             if refused:
                 said = " ".join(_message(parts[number], error) for number, error in refused.items())
-                return MigrationError(f"{said} Correct the model and run the command again. Nothing was written.")
+                return MigrationError(
+                    f"{said} Correct the model and run the command again. Nothing was written.",
+                    tables=tuple(dict.fromkeys(parts[number].table.name for number in refused)),
+                    sqlstate=sqlstate_of(next(iter(refused.values()))),
+                )
     return None
 
 

@@ -1,6 +1,6 @@
 """What models may declare and the migrations do not serve: refused by name, with what to write instead."""
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterator
 
 from sqlalchemy import Connection, MetaData, text
 
@@ -59,14 +59,15 @@ def refuse_materialized(connection: Connection, tenants: Collection[str]) -> Non
     Raises:
         MigrationError: names each view and table, and what to write.
     """
-    rows: Iterable[tuple[str, str]] = ((view, table) for view, table in _ask(connection) if table in tenants)
+    rows = [(view, table) for view, table in _ask(connection) if table in tenants]
     found = [f"{view} (of {table})" for view, table in rows]
     if found:
         raise MigrationError(
             f"The models declare materialized views of tenants' tables: {', '.join(found)}. They hold the rows of all "
             "tenants at once, no policy can guard them, and the owner who fills them sees no tenant's rows. Declare a "
             'view with postgresql_with={"security_invoker": True}, or a table with TenantMixin that a job fills for '
-            "each tenant. Nothing was written."
+            "each tenant. Nothing was written.",
+            tables=tuple(dict.fromkeys(table for _, table in rows)),
         )
 
 

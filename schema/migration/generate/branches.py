@@ -67,7 +67,9 @@ def rebase(checkout: Path, names: str, applied: Applied | None = None) -> tuple[
 def _find_file(files: Sequence[MigrationFile], name: str, folder: str) -> MigrationFile:
     wanted = Path(name).name
     if (file := next((file for file in files if wanted in {file.name, file.path.stem}), None)) is None:
-        raise MigrationError(f"{folder} holds no file {name}. Name a file of the branch that is to go after the other.")
+        raise MigrationError(
+            f"{folder} holds no file {name}. Name a file of the branch that is to go after the other.", files=(name,)
+        )
     return file
 
 
@@ -79,7 +81,8 @@ def _moving(branches: Branches, named: Sequence[MigrationFile]) -> tuple[list[Mi
         names = " and ".join(file.name for file in named)
         raise MigrationError(
             f"{names} cannot be put after another branch: none is without it, and the migrations end in "
-            f"{' and '.join(head.name for head in branches.heads)}. Nothing was changed."
+            f"{' and '.join(head.name for head in branches.heads)}. Nothing was changed.",
+            files=tuple(file.name for file in named),
         )
     moving = branches.own(heads)
     shared = set(branches.through(*heads))
@@ -105,7 +108,8 @@ def _refuse_applied(branches: Branches, moving: Sequence[MigrationFile]) -> None
     names = ", ".join(file.name for file in done)
     raise MigrationError(
         f"{names} cannot be renumbered, because {branches.applied.place} has it applied. {way} "
-        f"{take_back(branches, moving)} Nothing was changed."
+        f"{take_back(branches, moving)} Nothing was changed.",
+        files=tuple(file.name for file in done),
     )
 
 
@@ -130,7 +134,8 @@ def _refuse_needed(branches: Branches, moving: Sequence[MigrationFile]) -> None:
         ):
             raise MigrationError(
                 f"{file.name} depends on {needed[0]}, so that one cannot go after it. Put the other branch after this "
-                "one, or join them: `invoke generate --merge`. Nothing was changed."
+                "one, or join them: `invoke generate --merge`. Nothing was changed.",
+                files=(file.name, needed[0]),
             )
 
 

@@ -14,7 +14,7 @@ from schema.errors import MigrationError
 from schema.migration.apply.guard import driver_of
 from schema.migration.batching import BatchingConnection
 from schema.migration.diff.rls.catalog import run_script
-from schema.migration.files import reason_of, shortened
+from schema.migration.files import reason_of, shortened, sqlstate_of
 
 
 def rehearse(connection: Connection, script: Script, done: Iterable[str]) -> None:
@@ -60,7 +60,9 @@ def _there_and_back(connection: Connection, script: Script) -> None:
                 getattr(script.module, name)()
                 connection.exec_driver_sql("SELECT")  # what waits to be sent fails here
             except Exception as error:
-                raise MigrationError(_failure(Path(script.path), name, error)) from error
+                written = Path(script.path)
+                failure = _failure(written, name, error)
+                raise MigrationError(failure, files=(written.name,), sqlstate=sqlstate_of(error)) from error
         if transaction is not None:
             transaction.rollback()
 

@@ -82,7 +82,8 @@ def carry_out(connection: Connection, rename: Rename, metadata: MetaData) -> Sta
     if not declared or rename.new in there or rename.old not in there:
         raise MigrationError(
             f"--rename {rename} does not fit: the migrations must make {rename.old} and not {rename.new}, and the "
-            f"models must declare {rename.new}. A renamed table's columns go by its new name. Nothing was written."
+            f"models must declare {rename.new}. A renamed table's columns go by its new name. Nothing was written.",
+            changes=(f"rename {rename}",),
         )
     undo = Rename(rename.table, rename.name, rename.column) if rename.column else Rename(rename.name, "", rename.table)
     done, undone = [_statement(rename)], [_statement(undo)]

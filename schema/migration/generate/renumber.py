@@ -26,7 +26,8 @@ def move_files(places: Mapping[MigrationFile, Place]) -> Iterator[tuple[Path, ..
     after = {place.path: text_at(file, place) for file, place in places.items()}
     if taken := [path.name for path in after if path not in before and path.exists()]:
         raise MigrationError(
-            f"{', '.join(taken)} is there already, so nothing can be renamed to it. Nothing was changed."
+            f"{', '.join(taken)} is there already, so nothing can be renamed to it. Nothing was changed.",
+            files=tuple(taken),
         )
     try:
         _replace(before, after)

@@ -34,14 +34,16 @@ def drops(operations: Iterable[MigrateOperation]) -> Iterator[str]:
 
 def unconfirmed_drops(found: Iterable[str], command: str) -> MigrationError:
     """Say what would be dropped, and how to allow it."""
+    every = list(found)
     things = [
         f"{thing}, since a generated column holds nothing else"
         if thing.startswith(BECOMES_GENERATED)
         else f"{thing}, which the models no longer declare"
-        for thing in found
+        for thing in every
     ]
     then = f"If that is meant, run `{command} --allow-drop`. Nothing was written."
-    return MigrationError(list_message("The migration would drop with all it holds", things, then))
+    message = list_message("The migration would drop with all it holds", things, then)
+    return MigrationError(message, changes=tuple(f"drop {thing}" for thing in every))
 
 
 def unsaid_renames(found: Iterable[Rename], command: str) -> MigrationError:
@@ -53,7 +55,8 @@ def unsaid_renames(found: Iterable[Rename], command: str) -> MigrationError:
         f"If so, run `{command} {renamed}`; if not, `{command} --allow-drop` drops the one and adds the other empty. "
         "Nothing was written."
     )
-    return MigrationError(list_message("This may be a rename, which keeps what it holds", pairs, then))
+    message = list_message("This may be a rename, which keeps what it holds", pairs, then)
+    return MigrationError(message, changes=tuple(f"rename {rename}" for rename in every))
 
 
 def pending(operations: Iterable[MigrateOperation]) -> MigrationError:
@@ -61,9 +64,8 @@ def pending(operations: Iterable[MigrateOperation]) -> MigrationError:
     every = [line for operation in operations for line in _describe(operation)]
     more = [f"{len(every) - _SHOWN} more"] if len(every) > _SHOWN else []
     then = 'Write the migration: `invoke generate -m "…"`.'
-    return MigrationError(
-        list_message("The models declare what the migrations do not make", [*every[:_SHOWN], *more], then)
-    )
+    message = list_message("The models declare what the migrations do not make", [*every[:_SHOWN], *more], then)
+    return MigrationError(message, changes=tuple(every))
 
 
 def _one_each(renames: Iterable[Rename]) -> Iterator[Rename]:

@@ -41,7 +41,7 @@ class _NeedsConfirmation(SchemaError):
     """A rename that somebody is asked about; it passes through what explains failures."""
 
     def __init__(self, found: tuple[Rename, ...]) -> None:
-        super().__init__()
+        super().__init__("somebody is to be asked")
         self.found = found
 
 

@@ -24,6 +24,7 @@ from infra.stack.ports import choose_ports
 from tests.ground.docker.test_by_hand import bring_up
 from tests.ground.properties.ownership_machine import OwnershipMachine, founds
 from tests.kit.engine_user import CONTENTS, Engine, EngineUser, a_cluster
+from tests.kit.errors import about
 from tests.kit.stack import make_settings, say
 from tests.kit.world import engine
 
@@ -92,7 +93,7 @@ def test_a_volume_that_appears_meanwhile_is_not_taken_back(user: EngineUser, mon
     backend.plan(user.spec)
     user.make_volume(name(user, Service.REDIS), {}, CONTENTS["notes"])
     monkeypatch.setattr("tests.ground.docker.test_by_hand.DockerBackend", lambda _: backend)
-    with pytest.raises(StackError, match="somebody else"):
+    with pytest.raises(StackError, check=about(in_the_way=(name(user, Service.REDIS),))):
         bring_up(user.spec)
     user.require_all_kept()
 

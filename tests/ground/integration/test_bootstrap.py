@@ -13,6 +13,7 @@ from schema.admin.bootstrap import bootstrap, script
 from schema.client.connection import connect
 from schema.errors import DatabaseUnavailable, RightsError
 from tests.kit.bare_server import SETTINGS, ask, psql
+from tests.kit.errors import about
 
 NAMES = ["app_maintenance", "app_owner", "app_user"]
 
@@ -111,7 +112,9 @@ def test_the_script_ends_where_something_does_not_hold(superuser: DatabaseUrl) -
         done = psql(superuser, script(SETTINGS))
         assert done.returncode == 3
         assert "public may use schema app" in done.stderr
-        with pytest.raises(RightsError, match="public may use schema app"):
+        with pytest.raises(
+            RightsError, check=lambda error: any("public may use schema app" in each for each in error.violations)
+        ):
             bootstrap(superuser, SETTINGS)
     finally:
         ask(superuser.on("app"), "DROP OWNED BY other CASCADE", "DROP ROLE other")
@@ -144,7 +147,7 @@ def test_who_may_not_create_roles_is_told(superuser: DatabaseUrl) -> None:
     """A role without rights gets one paragraph that says what kind of administrator is needed."""
     ask(superuser, "CREATE ROLE nobody_much LOGIN PASSWORD 'x'")
     try:
-        with pytest.raises(RightsError, match="may create roles"):
+        with pytest.raises(RightsError, check=about(sqlstate="42501")):
             bootstrap(replace(superuser, user="nobody_much", password=Secret("x")), SETTINGS)
     finally:
         ask(superuser, "DROP ROLE nobody_much")

@@ -246,7 +246,7 @@ def test_another_branch_is_taken_back_by_its_own_text(scratch: Scratch, branches
     before = scratch.objects
     apply(scratch, branches["ann"], 2)
     write(scratch, branches["bob"])
-    with pytest.raises(MigrationError, match=r"0002_add_ann_1\.py") as refused:
+    with pytest.raises(MigrationError, check=lambda error: "0002_add_bob_1.py" in error.files) as refused:
         scratch.upgrade()
     assert "--accept" in str(refused.value)
     run(scratch, _PRINTED.findall(str(refused.value))[0])

@@ -22,6 +22,7 @@ from schema.migration.apply.guard import Guard
 from schema.migration.apply.upgrade import plan
 from tests.ground.integration.conftest import HEAD, Scratch
 from tests.kit.checkout import Checkout
+from tests.kit.errors import about
 
 pytestmark = pytest.mark.one_backend
 
@@ -178,7 +179,7 @@ def test_rows_that_fit_are_let_through(scratch: Scratch) -> None:
     scratch.connection.execute("ALTER TABLE prices NO FORCE ROW LEVEL SECURITY")
     scratch.connection.execute("UPDATE prices SET amount = 1.25")
     path = write(scratch, "op.execute('ALTER TABLE prices ALTER amount TYPE uuid')", number=99999)
-    with pytest.raises(MigrationError, match=r"cannot be cast automatically to type uuid"):
+    with pytest.raises(MigrationError, check=about(sqlstate="42804")):
         scratch.upgrade()
     path.unlink()
     write(scratch, NARROW, number=99999)
@@ -311,7 +312,7 @@ def test_a_table_that_is_in_use_is_looked_at_again(scratch: Scratch) -> None:
     write(scratch, NARROW, number=99999)
     with connect(scratch.url, scratch.settings) as other:
         other.execute("LOCK TABLE prices IN ACCESS SHARE MODE")
-        with pytest.raises(MigrationError, match=rf"2 attempts\. Blocked by: server process {other.info.backend_pid}"):
+        with pytest.raises(MigrationError, match="2 attempts", check=about(blockers=(other.info.backend_pid,))):
             scratch.upgrade()
     with pytest.raises(MigrationError, match="does not keep the values of 2 rows"):
         scratch.upgrade()

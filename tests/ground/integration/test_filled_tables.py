@@ -6,6 +6,7 @@ from uuid import UUID, uuid4
 
 import pytest
 from sqlalchemy import Column, Identity, Integer, MetaData, Table
+from sqlalchemy.exc import DBAPIError
 
 from schema.client.connection import connect
 from schema.errors import MigrationError
@@ -16,6 +17,7 @@ from schema.models import metadata
 from schema.tenancy.keys import tenant_foreign_key
 from schema.tenancy.mixin import is_tenant_table
 from tests.ground.integration.conftest import Scratch
+from tests.kit.errors import about
 from tests.kit.stack import RunningStack
 
 pytestmark = pytest.mark.one_backend
@@ -88,7 +90,7 @@ def test_a_foreign_key_is_validated_with_every_tenants_rows(
         )
     scratch.generate("Add key", keyed.metadata)
     before = scratch.objects
-    with pytest.raises(MigrationError, match=r"violates foreign key constraint .* \(SQLSTATE 23503\)"):
+    with pytest.raises(MigrationError, check=about(sqlstate="23503")):
         scratch.upgrade()
     assert scratch.objects == before
     assert query(FORCED) == ALL_FORCED
@@ -125,7 +127,7 @@ def test_a_foreign_key_that_comes_back_is_validated_too(scratch: Scratch, declar
         stray = uuid4()
         scratch.connection.execute(f"SET LOCAL app.tenant_id = '{stray}'".encode())
         scratch.connection.execute("INSERT INTO users (tenant_id, external_id, email) VALUES (%s, 'x', 'x')", [stray])
-    with pytest.raises(Exception, match="violates foreign key constraint"):
+    with pytest.raises(DBAPIError, check=about(sqlstate="23503")):
         scratch.downgrade("-1")
     assert query(FORCED) == ALL_FORCED
     with tenant_of(scratch, stray):
@@ -171,7 +173,7 @@ def test_what_is_committed_stays_when_a_later_batch_fails(scratch: Scratch, tena
     refused = f"CASE WHEN tenant_id = '{tenants[1]}' THEN 'nobody' ELSE 'admin' END"
     with owner_engine(scratch.url, scratch.settings).connect() as connection:
         connection.execution_options(isolation_level="AUTOCOMMIT")
-        with pytest.raises(Exception, match="ck_users_role"):
+        with pytest.raises(DBAPIError, check=about(constraint="ck_users_role")):
             for_each_tenant(connection, f"UPDATE users SET role = {refused}", say=lambda _: None)
         assert connection.exec_driver_sql("SELECT current_setting('app.tenant_id', true)").scalar() in {None, ""}
         assert query("SELECT DISTINCT tenant_id FROM users WHERE role = 'admin'") == [(tenants[0],)]

@@ -20,8 +20,9 @@ from schema.client.aio.session import tenant_session as async_tenant_session
 from schema.client.connection import BoundedConnection
 from schema.client.orm import TenantSession
 from schema.client.session import in_tenant_session, tenant_session
-from schema.errors import TenantContextError
+from schema.errors import ContextFault, TenantContextError
 from schema.models.tenants import Tenant
+from tests.kit.errors import about
 from tests.kit.stack import RunningStack
 
 pytestmark = pytest.mark.one_backend
@@ -174,10 +175,10 @@ def test_a_session_ends_with_its_block(single: Engine, tenant: UUID) -> None:
     with tenant_session(single, tenant) as session:
         session.execute(RENAME)
     for _ in range(2):
-        with pytest.raises(TenantContextError, match="block has ended"):
+        with pytest.raises(TenantContextError, check=about(fault=ContextFault.BLOCK_ENDED)):
             session.scalars(select(Tenant.name))
     session.add(Tenant(tenant_id=tenant, name="Late", slug="late"))
-    with pytest.raises(TenantContextError, match="block has ended"):
+    with pytest.raises(TenantContextError, check=about(fault=ContextFault.BLOCK_ENDED)):
         session.flush()
     with tenant_session(single, tenant) as own:
         assert own.scalar(select(Tenant.name)) == "Beta"
@@ -190,7 +191,7 @@ def test_an_asyncio_session_ends_with_its_block(stack: RunningStack, tenant: UUI
         engine = create_async_engine(stack.url(Role.USER), stack.settings)
         async with async_tenant_session(engine, tenant) as session:
             await session.execute(RENAME)
-        with pytest.raises(TenantContextError, match="block has ended"):
+        with pytest.raises(TenantContextError, check=about(fault=ContextFault.BLOCK_ENDED)):
             await session.scalars(select(Tenant.name))
         await engine.dispose()
 

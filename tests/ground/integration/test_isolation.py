@@ -16,6 +16,7 @@ from schema.models.features import TenantFeature
 from schema.models.tenants import Tenant
 from schema.models.users import User
 from tests.kit.database import SignUp
+from tests.kit.errors import about
 from tests.kit.stack import RunningStack
 
 pytestmark = pytest.mark.quick_on_one
@@ -100,7 +101,7 @@ def test_two_tenants_may_hold_the_same_values(engine: Engine, sign_up: SignUp) -
 
 def test_a_user_needs_its_tenant(engine: Engine) -> None:
     """A context without a tenant behind it can hold no rows."""
-    with pytest.raises(IntegrityError, match="fk_users_tenant_id_tenants"):
+    with pytest.raises(IntegrityError, check=about(constraint="fk_users_tenant_id_tenants")):
         add_user(engine, uuid4(), "ada")
 
 

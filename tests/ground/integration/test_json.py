@@ -50,12 +50,13 @@ def test_applying_and_taking_back_are_told_to_programs(commands: Checkout, scrat
     assert scratch.at == (HEAD,)
 
 
-def test_a_failure_tells_programs_nothing_on_stdout(commands: Checkout, scratch: Scratch) -> None:
-    """An error is text on stderr and the exit code, with --json as without; what was done is in the history."""
+def test_a_failure_is_told_to_programs_on_stderr(commands: Checkout, scratch: Scratch) -> None:
+    """No document; the last line of stderr says which migration failed and with which SQLSTATE; nothing was done."""
     scratch.write(FAILS)
     done = commands.invoke("migrate", "--json")
     assert (done.returncode, done.stdout) == (5, "")
-    assert "9999_by_hand.py" in done.stderr
+    error = json.loads(done.stderr.splitlines()[-1])
+    assert (error["error"], error["files"], error["sqlstate"]) == ("MigrationError", ["9999_by_hand.py"], "22012")
     assert {each["revision"]: each["state"] for each in told(commands, "history")} == {
         HEAD: "applied",
         "9999": "pending",

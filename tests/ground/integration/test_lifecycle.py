@@ -15,6 +15,7 @@ from schema.admin import tenants
 from schema.client.connection import BoundedConnection
 from schema.errors import TenantError
 from tests.kit.database import SignUp
+from tests.kit.errors import about
 from tests.kit.stack import RunningStack
 
 pytestmark = pytest.mark.one_backend
@@ -43,9 +44,9 @@ def test_slug_and_external_id_are_given_once(engine: Engine, maintenance: Bounde
     """The error names which of the two is taken; nothing is made."""
     unique = f"acme-{uuid4().hex}"
     made = tenants.create(engine, "Acme", slug=unique, external_id=f"org|{unique}")
-    with pytest.raises(TenantError, match=f"slug '{unique}'"):
+    with pytest.raises(TenantError, check=about(causes=(f"slug '{unique}'",))):
         tenants.create(engine, "Other", slug=unique)
-    with pytest.raises(TenantError, match=f"external id 'org.{unique}'"):
+    with pytest.raises(TenantError, check=about(causes=(f"external id 'org|{unique}'",))):
         tenants.create(engine, "Other", slug=f"{unique}-2", external_id=f"org|{unique}")
     assert maintenance.execute("SELECT tenant_id FROM tenants WHERE slug LIKE %s", [f"{unique}%"]).fetchall() == [
         (made,)
@@ -58,7 +59,7 @@ def test_a_tenant_is_named_by_slug_id_or_external_id(engine: Engine, stack: Runn
     made = tenants.create(engine, "Acme", slug=unique, external_id=f"org|{unique}")
     listed = tenants.tenants(stack.url(Role.MAINTENANCE), stack.settings)
     assert {tenants.find_listed(listed, key).tenant_id for key in (unique, str(made), f"org|{unique}")} == {made}
-    with pytest.raises(TenantError, match="nobody"):
+    with pytest.raises(TenantError, check=about(tenant="nobody")):
         tenants.find_listed(listed, "nobody")
 
 
@@ -80,7 +81,7 @@ def test_a_name_that_is_two_tenants_is_refused(key: str) -> None:
     kind = tenants.Key.SLUG if key == "globex" else tenants.Key.ID
     assert tenants.find_listed(found, name, kind).tenant_id == globex
     assert tenants.find_listed(found, f"{{{str(partner).upper()}}}").tenant_id == partner
-    with pytest.raises(TenantError, match="There is no tenant ''"):
+    with pytest.raises(TenantError, check=about(tenant="")):
         tenants.find_listed(found, "")
 
 
@@ -111,10 +112,11 @@ def test_what_refers_to_its_rows_keeps_a_tenant(
 ) -> None:
     """A row elsewhere that refers to the tenant stops the deletion, and then nothing of it is deleted."""
     tenant = sign_up()
-    admin.execute("CREATE TABLE contracts (tenant_id uuid REFERENCES tenants)")
+    admin.execute("CREATE TABLE contracts (tenant uuid REFERENCES tenants)")
+    admin.execute("ALTER TABLE contracts OWNER TO app_owner")  # or the server would refuse to look into it
     try:
         admin.execute("INSERT INTO contracts VALUES (%s)", [tenant])
-        with pytest.raises(TenantError, match="contracts"):
+        with pytest.raises(TenantError, match="contracts", check=about(sqlstate="23503")):
             tenants.delete(stack.url(Role.OWNER), stack.settings, tenant)
     finally:
         admin.execute("DROP TABLE contracts")

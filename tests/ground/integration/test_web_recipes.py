@@ -35,11 +35,12 @@ from schema.client.aio.session import tenant_session as async_tenant_session
 from schema.client.connection import BoundedConnection
 from schema.client.orm import TenantSession
 from schema.client.session import in_tenant_session, tenant_session
-from schema.errors import TenantContextError
+from schema.errors import ContextFault, TenantContextError
 from schema.models.tenants import Tenant
 from schema.models.users import User
 from tests.ground.integration.conftest import Scratch
 from tests.kit.database import MakeEngine
+from tests.kit.errors import about
 from tests.kit.pages import blocks
 from tests.kit.stack import RunningStack
 
@@ -308,7 +309,7 @@ def test_what_is_left_for_after_the_response_finds_no_session(single: Engine, te
 
     with TestClient(app) as client:
         for path in ("/stream", "/background") * 2:
-            with pytest.raises(TenantContextError, match="block has ended"):
+            with pytest.raises(TenantContextError, check=about(fault=ContextFault.BLOCK_ENDED)):
                 client.get(path)
     with tenant_session(single, tenant) as own:
         assert own.scalar(select(Tenant.name)) == "Acme"

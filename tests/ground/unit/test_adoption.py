@@ -7,6 +7,7 @@ import pytest
 from infra.config.errors import StackError
 from infra.config.identity import Project, project_at, state_directory
 from infra.stack.adoption import resolve_project
+from tests.kit.errors import about
 
 
 @pytest.mark.parametrize("noted", ["", "\n", "..", "shop", "../shop-12345678", "shop-12345678/..", "\0"])
@@ -17,7 +18,7 @@ def test_a_note_that_names_no_project_is_refused(tmp_path: Path, monkeypatch: py
     note = state_directory(Project.of(tmp_path)) / "adopted"
     note.parent.mkdir(parents=True)
     note.write_text(noted)
-    with pytest.raises(StackError, match="invoke up --adopt"):
+    with pytest.raises(StackError, match="invoke up --adopt", check=about(file=note)):
         project_at(tmp_path)
     note.write_text("shop-12345678\n")
     assert project_at(tmp_path).id == "shop-12345678"

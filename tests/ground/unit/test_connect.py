@@ -89,4 +89,3 @@ def test_the_message_says_what_where_and_what_next_in_one_paragraph() -> None:
         "No connection to database 'app' at db.example:5433 as app_user: Connection refused. "
         "Start the server (`invoke up`), or correct the URL."
     )
-    assert error.exit_code == 4

@@ -59,9 +59,9 @@ for name, model in json.load(sys.stdin).items():
     if os.fork() == 0:
         try:
             load_models()
-            answer = "0 "
+            answer = ""
         except SchemaError as error:
-            answer = f"{error.exit_code} {error}"
+            answer = f"{type(error).__name__} {error}"
         os.write(starts, answer.encode())
         os._exit(0)
     os.close(starts)
@@ -74,7 +74,7 @@ print(json.dumps(said))
 
 @pytest.fixture(scope="module")
 def said(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Give what is said of each model in a copy of the project, after the exit code."""
+    """Give what is said of each model in a copy of the project, after the error's class."""
     copy = copy_project(tmp_path_factory.mktemp("models") / "copy")
     done = subprocess.run(
         [sys.executable, "-B", "-c", _LOAD],
@@ -117,12 +117,12 @@ def said(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 )
 def test_a_model_that_is_wrong_is_named_with_its_line(name: str, line: int, what: str, said: dict[str, str]) -> None:
     """The line is that of the part that is wrong or, where no part is, of its class."""
-    assert said[name].startswith(f"5 schema/models/thing.py, line {line}: {what}")
+    assert said[name].startswith(f"ModelError schema/models/thing.py, line {line}: {what}")
     assert said[name].endswith("Nothing was changed.")
     assert "\n" not in said[name]
 
 
 def test_what_would_not_keep_tenants_apart_is_named_with_its_line(said: dict[str, str]) -> None:
-    """With the exit code of isolation; where nothing is wrong nothing is said."""
-    assert said["another tenant's"].startswith(f"6 schema/models/thing.py, line {LAST + 1}: things: ")
-    assert said["nothing wrong"] == "0 "
+    """With the error of isolation; where nothing is wrong nothing is said."""
+    assert said["another tenant's"].startswith(f"TenancyError schema/models/thing.py, line {LAST + 1}: things: ")
+    assert said["nothing wrong"] == ""

@@ -16,6 +16,7 @@ from schema.isolation.probe.attacks import Attack, Outcome, breach
 from schema.isolation.probe.shapes import Check, Column
 from schema.isolation.probe.values import candidates, make_up
 from schema.isolation.rules import RULES
+from tests.kit.errors import about
 
 FINDING = Finding("row-security-off", "users", "it is off", "ALTER TABLE users ENABLE ROW LEVEL SECURITY")
 
@@ -141,7 +142,7 @@ def test_what_is_malformed_is_an_error_of_configuration(text: str, tmp_path: Pat
     """What cannot be read is named with its file, and never taken for nothing."""
     path = tmp_path / "pyproject.toml"
     path.write_text(text)
-    with pytest.raises(ConfigError, match=str(path)):
+    with pytest.raises(ConfigError, check=about(file=path)):
         Declarations.load(path)
 
 

@@ -9,6 +9,7 @@ from infra.config.settings import Settings
 from schema.client.logs import log
 from tests.kit.availability import NO_FILE
 from tests.kit.database import Logged
+from tests.kit.errors import about
 
 
 def test_an_event_has_its_data_in_the_message_and_on_the_record(caplog: pytest.LogCaptureFixture) -> None:
@@ -46,5 +47,5 @@ def test_the_level_of_the_settings_is_one_of_standard_logging(text: str, level: 
 
 def test_what_is_no_level_is_the_users_error() -> None:
     """The setting is named, and what may stand there."""
-    with pytest.raises(ConfigError, match=r"LOG_LEVEL.*it is one of DEBUG, INFO, WARNING"):
+    with pytest.raises(ConfigError, match="it is one of DEBUG, INFO, WARNING", check=about(setting="LOG_LEVEL")):
         Settings.load(NO_FILE, {"LOG_LEVEL": "LOUD"})

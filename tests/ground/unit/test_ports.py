@@ -13,6 +13,7 @@ from infra.config.errors import EnvironmentFault
 from infra.config.identity import Service
 from infra.stack.ports import choose_ports, free_port, is_free
 from tests.ground.unit.test_spec import declared
+from tests.kit.errors import about
 
 ANY = declared(POSTGRES_PORT="auto", REDIS_PORT="auto")
 
@@ -69,7 +70,7 @@ def test_a_port_that_our_own_server_has_is_kept(taken: int, free: int) -> None:
 
 def test_a_declared_port_is_never_exchanged(taken: int, free: int) -> None:
     """A declared port that another program has is an error that names the setting."""
-    with pytest.raises(EnvironmentFault, match="REDIS_PORT"):
+    with pytest.raises(EnvironmentFault, check=about(setting="REDIS_PORT")):
         choose_ports(declared(POSTGRES_PORT=str(free), REDIS_PORT=str(taken)), {}, {}, nobody)
 
 

@@ -11,6 +11,7 @@ from infra.config.settings import Settings
 from infra.declaration.compose import render_compose
 from infra.declaration.spec import StackSpec, build_stack
 from tests.kit.availability import NO_FILE
+from tests.kit.errors import about
 from tests.kit.stack import make_settings
 
 PROJECT = Project("shop-12345678", "/somewhere/shop")
@@ -72,13 +73,13 @@ def test_what_the_data_holds_does_not_change_the_hash() -> None:
 
 def test_a_missing_password_is_named() -> None:
     """A stack without one of its passwords is refused by the setting's name."""
-    with pytest.raises(ConfigError, match="APP_USER_PASSWORD is missing"):
+    with pytest.raises(ConfigError, check=about(setting="APP_USER_PASSWORD")):
         build_stack(make_settings(APP_USER_PASSWORD=""), PROJECT)
 
 
 def test_an_external_database_starts_no_stack() -> None:
     """With DATABASE_URL set the stack is refused, and the message holds no password."""
-    with pytest.raises(ConfigError, match="DATABASE_URL") as refused:
+    with pytest.raises(ConfigError, check=about(setting="DATABASE_URL")) as refused:
         build_stack(make_settings(DATABASE_URL="postgresql://u:S3cret@db.example/app"), PROJECT)
     assert "S3cret" not in str(refused.value)
 

@@ -32,6 +32,7 @@ from tests.ground.integration.autogenerate.reported_changes import REPORTED
 from tests.ground.integration.autogenerate.type_changes import TYPES
 from tests.ground.integration.autogenerate.written_changes import WRITTEN
 from tests.kit.cases import Cases
+from tests.kit.errors import about
 
 pytestmark = pytest.mark.one_backend
 
@@ -131,7 +132,7 @@ def test_a_row_with_the_value_stops_its_removal(cases: Cases) -> None:
     cases.run(cases.generate(before).upgrade)
     cases.execute("INSERT INTO t VALUES (1, 'sad')")
     former = cases.shape
-    with pytest.raises(DBAPIError, match='invalid input value for enum mood: "sad"'):
+    with pytest.raises(DBAPIError, check=about(sqlstate="22P02")):
         cases.run(cases.generate(after).upgrade)
     cases.connection.rollback()
     assert cases.shape == former

@@ -18,6 +18,7 @@ from schema.migration.shadow import shadow_database
 from schema.migration.shadow_template import PREFIX, key
 from tests.ground.integration.conftest import Scratch
 from tests.kit.checkout import Checkout
+from tests.kit.errors import about
 from tests.kit.stack import RunningStack
 
 pytestmark = pytest.mark.one_backend
@@ -56,9 +57,9 @@ def test_a_column_that_may_be_renamed_is_not_dropped_unasked(written: Scratch, d
     renamed(declared.tables["notes"], "text", "body")
     files = written.files
     either = r"--rename notes\.text:body`; if not, `invoke generate -m \"Call it body\" --allow-drop`"
-    with pytest.raises(MigrationError, match=either) as refused:
+    with pytest.raises(MigrationError, match=either):
         written.generate("Call it body", declared)
-    assert (refused.value.exit_code, written.files) == (5, files)
+    assert written.files == files
 
     assert written.generate("Call it body", declared, renames=("notes.text:body",), allow_drop=True) is not None
     written.upgrade()
@@ -92,7 +93,7 @@ def test_a_renamed_tenant_table_keeps_its_isolation_and_keys(scratch: Scratch, d
     for constraint in people.constraints:
         constraint.name = str(constraint.name).replace("users", "people") if constraint.name else None
     declared.remove(table)
-    with pytest.raises(MigrationError, match="--rename users:people"):
+    with pytest.raises(MigrationError, check=about(changes=("rename users:people",))):
         scratch.generate("Call them people", declared)
     path = scratch.generate("Call them people", declared, renames=("users:people",))
     assert path is not None
@@ -132,7 +133,7 @@ def test_a_rename_that_cannot_be_read_is_refused(said: str, written: Scratch, de
 @pytest.mark.parametrize("said", ["nots:notes", "notes.txt:text", "notes.text:nothing", "users:nothing"])
 def test_a_rename_that_does_not_fit_is_refused(said: str, written: Scratch, declared: MetaData) -> None:
     """The former name must be there and the new one declared."""
-    with pytest.raises(MigrationError, match="does not fit"):
+    with pytest.raises(MigrationError, check=about(changes=(f"rename {said}",))):
         written.generate("Rename", declared, renames=(said,))
 
 
@@ -174,7 +175,7 @@ def test_a_changed_primary_key_is_refused(
         MigrationError, match=f"^The primary key of notes changes from {former} to {wanted},"
     ) as refused:
         written.generate("Change the key", declared)
-    assert (refused.value.exit_code, written.files) == (5, files)
+    assert written.files == files
     said = re.findall(r"op\.\w+\([^)]*\)", str(refused.value))
     at = written.at[0]
     written.write("\n    ".join(said), number=9999, follows=at)
@@ -187,7 +188,7 @@ def test_a_primary_key_does_not_go_with_its_column(written: Scratch, declared: M
     """Leave to drop a column is none to leave its table without a key."""
     declared.remove(declared.tables["notes"])
     Table("notes", declared, Column("text", Text, index=True))
-    with pytest.raises(MigrationError, match=r"from \(id\) to none"):
+    with pytest.raises(MigrationError, check=about(tables=("notes",))):
         written.generate("Drop it", declared, allow_drop=True)
 
 
@@ -196,9 +197,9 @@ def test_check_writes_nothing_and_says_what_is_pending(written: Scratch, declare
     files = written.files
     assert written.generate("", declared, check=True) is None
     declared.tables["notes"].append_column(Column("more", Text))
-    with pytest.raises(MigrationError, match=r"do not make: AddColumn notes\.more\..*invoke generate -m") as pending:
+    with pytest.raises(MigrationError, match=r"do not make: AddColumn notes\.more\..*invoke generate -m"):
         written.generate("", declared, check=True)
-    assert (pending.value.exit_code, written.files) == (5, files)
+    assert written.files == files
 
 
 def test_check_names_every_object_that_is_pending(written: Scratch, declared: MetaData) -> None:
@@ -217,7 +218,7 @@ def test_check_names_every_object_that_is_pending(written: Scratch, declared: Me
     ):
         assert part in str(pending.value)
     Table("other", declared, Column("id", Text, primary_key=True))
-    with pytest.raises(MigrationError, match="CreateTable other"):
+    with pytest.raises(MigrationError, check=lambda error: "CreateTable other" in error.changes):
         written.generate("", declared, check=True)
 
 
