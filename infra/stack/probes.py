@@ -17,7 +17,8 @@ from infra.declaration.spec import POSTGRES_MAJOR, REDIS_MAJOR
 
 _ATTEMPT_SECONDS = 3
 # libpq gives no SQLSTATE for what the server says during authentication; its words are the server's own, in the
-# server's language, which the stack sets to C.
+# server's language, which the stack sets to C. A limit of no connections is one that `up` lifts, so that waiting for
+# it, as `may_heal` has it of others, would only delay that.
 _UNKNOWN = (
     "authentication failed",
     "does not exist",

@@ -1,4 +1,4 @@
-"""What a migration would send, without a server (Alembic manual: offline mode)."""
+"""What a migration would send, without a server."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -6,11 +6,10 @@ from io import StringIO
 from pathlib import Path
 from typing import Literal
 
-from alembic.migration import MigrationContext
-from alembic.operations import Operations
 from alembic.script import Script
 
 from schema.migration.apply.destructive_sql import Loss, losses
+from schema.migration.offline import offline
 
 Direction = Literal["upgrade", "downgrade"]
 
@@ -40,13 +39,8 @@ def planned(scripts: Iterable[Script], direction: Direction) -> list[Planned]:
 
 def _sql(script: Script, direction: Direction) -> str | None:
     buffer = StringIO()
-    context = MigrationContext.configure(
-        dialect_name="postgresql",
-        dialect_opts={"paramstyle": "named"},
-        opts={"as_sql": True, "output_buffer": buffer, "literal_binds": True},
-    )
     try:
-        with Operations.context(context):
+        with offline(buffer, transactions=True):
             getattr(script.module, direction)()
     except Exception:
         # A migration is anybody's Python, and may fail in any way where there is no server.

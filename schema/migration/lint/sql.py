@@ -17,10 +17,10 @@ from types import ModuleType
 from typing import Any
 from uuid import UUID
 
-from alembic.migration import MigrationContext
-from alembic.operations import Operations
 from sqlalchemy import Dialect, Executable
 from sqlalchemy.engine.result import IteratorResult, SimpleResultMetaData
+
+from schema.migration.offline import offline
 
 _ANYBODY = UUID(int=0)
 _MOST = 10_000
@@ -120,19 +120,16 @@ def upgrade_sql(path: Path) -> tuple[SourceStatement, ...]:
 def _run(module: ModuleType, path: Path) -> tuple[tuple[SourceStatement, ...], bool]:
     """Return what the upgrade of a module runs, and whether it came to its end."""
     lines = _Lines(path)
-    context = MigrationContext.configure(
-        dialect_name="postgresql",
-        dialect_opts={"paramstyle": "named"},
-        opts={"as_sql": True, "literal_binds": True, "output_buffer": lines, "transactional_ddl": False},
-    )
-    connection: Any = _NoConnection(lines, context.dialect)
-    context.impl.connection = context.connection = connection
-    _put_stand_ins(module, connection)
-    # A migration is anybody's Python, and without a database it may raise anything.
-    with Operations.context(context), suppress(Exception, _Endless):
-        module.upgrade()
-        return tuple(lines.written), True
-    return tuple(lines.written), False
+    ended = False
+    with offline(lines, transactions=False) as context:
+        connection: Any = _NoConnection(lines, context.dialect)
+        context.impl.connection = context.connection = connection
+        _put_stand_ins(module, connection)
+        # A migration is anybody's Python, and without a database it may raise anything.
+        with suppress(Exception, _Endless):
+            module.upgrade()
+            ended = True
+    return tuple(lines.written), ended
 
 
 def numbered(statements: tuple[SourceStatement, ...]) -> Iterator[int]:
