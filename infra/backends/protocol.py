@@ -86,12 +86,8 @@ class Backend(Protocol):
     def servers(self) -> dict[Service, Server]:
         """Return the project's running servers."""
 
-    def up(
-        self, spec: StackSpec, undo: ExitStack, meanwhile: Callable[[], None] = lambda: None
-    ) -> tuple[Operation, ...]:
+    def up(self, spec: StackSpec, undo: ExitStack) -> tuple[Operation, ...]:
         """Bring the servers to what `spec` declares; `undo` learns how to take back what this call made.
-
-        `meanwhile` is called when there is time for something else, if there is any.
 
         Data that it made may refuse the superuser's password until `administer` has taught it.
 

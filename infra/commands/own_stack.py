@@ -31,9 +31,6 @@ def preparation() -> "Preparation":
     from infra.stack.readiness import Preparation
     from schema.admin.role_state import ROLE_STATE
 
-    def load() -> None:
-        from schema.admin import roles  # noqa: F401 - imported ahead of its use
-
     def prepare(admin: "DatabaseUrl", settings: Settings) -> None:
         from schema.admin import roles
 
@@ -41,4 +38,4 @@ def preparation() -> "Preparation":
 
     extensions = declared_extensions()
     code = (CHECKOUT / "schema" / "admin", CHECKOUT / "schema" / "client" / "connection.py")
-    return Preparation(prepare, code, load, ROLE_STATE, extensions)
+    return Preparation(prepare, code, ROLE_STATE, extensions)

@@ -59,7 +59,7 @@ def up(settings: Settings, project: Project, prepare: Preparation, say: Say, *, 
             before = backend.servers()
             spec = spec.on_ports(choose_ports(spec, record.ports if record else {}, before, say))
             undo.callback(_await_restored_servers, project, backend.choice, before, settings)
-            operations = backend.up(spec, undo, prepare.load_meanwhile)
+            operations = backend.up(spec, undo)
         if operations or not is_proven(record, backend.servers(), settings, prepare):
             superuser = record.superuser if record else ""
             fresh = any(step.verb == INITIALISE for step in operations)

@@ -8,9 +8,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import timedelta
 from functools import partial
-from importlib import import_module
 from pathlib import Path
-from threading import Thread
 from typing import NamedTuple
 
 from infra.backends.data_directory import refuse_other
@@ -36,27 +34,14 @@ class Preparation(NamedTuple):
     """What makes the database ready for the product's roles.
 
     `code` is the files and folders that hold it, `words` what else it goes by: when one changes, what it prepared needs
-    preparing again. `load` imports them.
+    preparing again.
     `state` is a query of one value that changes when somebody changes what was prepared.
     """
 
     run: Callable[[DatabaseUrl, Settings], None]
     code: tuple[Path, ...]
-    load: Callable[[], None] = lambda: None
     state: str = ""
     words: tuple[str, ...] = ()
-
-    def load_meanwhile(self) -> None:
-        """Import what a proof needs while the servers start: the engine and initdb are waited for anyway."""
-
-        def load() -> None:
-            # What is missing is said where it is used.
-            with suppress(ImportError):
-                for name in ("psycopg", "tenacity", "infra.stack.probes", "infra.stack.waiting"):
-                    import_module(name)
-                self.load()
-
-        Thread(target=load, daemon=True).start()
 
 
 def fingerprint(servers: Mapping[Service, Server], settings: Settings, prepare: Preparation) -> dict[Service, str]:

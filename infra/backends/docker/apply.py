@@ -41,8 +41,8 @@ class UpExecutor:
     undo: ExitStack
     made: set[str] = field(default_factory=set)
 
-    def run(self, operations: Sequence[Operation], meanwhile: Callable[[], None]) -> None:
-        """Carry the operations out; call `meanwhile` once the engine has been asked for what takes long.
+    def run(self, operations: Sequence[Operation]) -> None:
+        """Carry the operations out, those of different services at the same time.
 
         Raises:
             EnvironmentFault: the engine refuses, as for a port that is taken.
@@ -57,7 +57,6 @@ class UpExecutor:
         # Also after an interrupt a service's steps end before anything is taken back.
         with ThreadPoolExecutor() as threads:
             taken = [threads.submit(self._run_step, *steps) for steps in services.values()]
-            meanwhile()
             for future in taken:
                 future.result()
 

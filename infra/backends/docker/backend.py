@@ -4,7 +4,7 @@ What only a change needs is imported where one is made: an `up` that finds every
 """
 
 import shutil
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -125,9 +125,7 @@ class DockerBackend:
             self._seen = observe(self._client, self._project.id)
         return self._seen
 
-    def up(
-        self, spec: StackSpec, undo: ExitStack, meanwhile: Callable[[], None] = lambda: None
-    ) -> tuple[Operation, ...]:
+    def up(self, spec: StackSpec, undo: ExitStack) -> tuple[Operation, ...]:
         """Bring the containers to what `spec` declares."""
         operations = self.plan(spec)
         with self._template(spec, operations) as template:
@@ -139,7 +137,7 @@ class DockerBackend:
                 from infra.backends.docker.apply import UpExecutor
 
                 self._seen = None
-                UpExecutor(self._client, spec, template, undo).run(operations, meanwhile)
+                UpExecutor(self._client, spec, template, undo).run(operations)
         return operations
 
     def _template(

@@ -4,7 +4,7 @@ import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from datetime import timedelta
@@ -93,16 +93,13 @@ class EmbeddedBackend:
         installed = self._installed()
         return self._plan(self._launches(spec, self._programs(installed)), installed)
 
-    def up(
-        self, spec: StackSpec, undo: ExitStack, meanwhile: Callable[[], None] = lambda: None
-    ) -> tuple[Operation, ...]:
+    def up(self, spec: StackSpec, undo: ExitStack) -> tuple[Operation, ...]:
         """Bring the processes to what `spec` declares."""
         installed = self._installed()
         programs = self._programs(installed)
         launches = {launch.service: launch for launch in self._launches(spec, programs)}
         operations = self._plan(tuple(launches.values()), installed)
         if operations:
-            meanwhile()
             self._make_room(installed, undo)
         for operation in operations:
             launch = launches[Service(operation.target)]
