@@ -163,8 +163,8 @@ class ContextFault(StrEnum):
 class TenantContextError(SchemaError):
     """A transaction has no tenant, something that is none, or another than its session or connection serves.
 
-    `fault` says which: `NOT_A_TENANT` is an input that is no id, all others are errors of the program. Where two
-    tenants or users meet, `wanted` is the one that was asked for and `serves` the one that it was asked of.
+    `fault` says which: `NOT_A_TENANT` and `NOT_A_USER` are input that is no id, all others are errors in the program.
+    Where two tenants or users meet, `wanted` is the one that was asked for and `serves` the one that it was asked of.
     """
 
     fault: ContextFault | None = None

@@ -9,6 +9,7 @@ from argparse import Namespace
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import psycopg
 from alembic.config import Config, PostWriteHookConfig
 from alembic.migration import MigrationContext
 from alembic.script import Script, ScriptDirectory, write_hooks
+from alembic.util import CommandError
 from psycopg.sql import SQL, Identifier
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
@@ -178,6 +180,21 @@ def sqlstate_of(error: BaseException) -> str | None:
     return original.sqlstate if isinstance(original, psycopg.Error) else None
 
 
+@contextmanager
+def whole_file(scripts: ScriptDirectory, title: str, revision: Callable[[], str]) -> Iterator[None]:
+    """Remove the file of a new migration where the block that writes it fails, or is interrupted.
+
+    `revision` returns its number, which may only be known when it is written.
+    """
+    try:
+        yield
+    except BaseException:
+        # Alembic tells where it writes only once it has written.
+        path = scripts._rev_path(scripts.versions, revision(), title, datetime.now(UTC))  # noqa: SLF001 - see above
+        path.unlink(missing_ok=True)
+        raise
+
+
 def reason_of(error: Exception) -> str:
     """Return what an exception says, in one line: of the server's its own words, without the statement."""
     original = error.orig if isinstance(error, DBAPIError) else error
@@ -206,6 +223,9 @@ def _single_head(checkout: Path, scripts: ScriptDirectory, applied: Callable[[],
             heads = scripts.get_heads()
         except UserWarning:
             _refuse_branches(checkout, folder, applied)
+            raise
+        except CommandError:
+            read_files(folder)  # names the file and what to do, where it is one that states no revision
             raise
     if len(heads) > 1:
         _refuse_branches(checkout, folder, applied)

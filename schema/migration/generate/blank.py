@@ -11,7 +11,7 @@ from alembic.script import Script
 
 from schema.errors import MigrationError
 from schema.migration.branches import Applied
-from schema.migration.files import Migrations
+from schema.migration.files import Migrations, explained, whole_file
 from schema.migration.generate.request import Request
 
 
@@ -29,6 +29,12 @@ def write_blank_revision(
         raise MigrationError('With --empty nothing is compared, so a title is all: `invoke generate --empty -m "…"`.')
     migrations = Migrations.load(checkout, applied)
     number = migrations.next_above(taken.last_number if (taken := applied()) else 0)
-    with redirect_stdout(StringIO()):  # where Alembic tells that it runs what formats the file
+    with (
+        explained(
+            lambda reason: f"The migration {request.title!r} could not be written: {reason}. Nothing was changed."
+        ),
+        whole_file(migrations.scripts, request.title, lambda: number),
+        redirect_stdout(StringIO()),  # where Alembic tells that it runs what formats the file
+    ):
         made = command.revision(migrations.config, request.title, rev_id=number)
     return Path(cast(Script, made).path)

@@ -12,7 +12,7 @@ from alembic.script import Script
 from schema.errors import MigrationError
 from schema.migration.branches import Applied, Branches, take_back
 from schema.migration.file_order import MigrationFile, Place, read_files, slug_of
-from schema.migration.files import explained, open_scripts
+from schema.migration.files import explained, open_scripts, whole_file
 from schema.migration.generate.renumber import move_files
 
 
@@ -34,13 +34,14 @@ def merge(checkout: Path, message: str, applied: Applied | None = None) -> tuple
     heads = sorted(places[head].revision if head in places else head.revision for head in branches.heads)
     taken = (int(place.revision) for place in places.values() if place.revision.isdecimal())
     number = max([_last(branches.files, applied), *taken]) + 1
-    title = message or f"merge {' and '.join(heads)}"
+    revision, title = f"{number:04d}", message or f"merge {' and '.join(heads)}"
     with (
         explained(lambda reason: f"The migration {title!r} could not be written: {reason}. Nothing was changed."),
         move_files(places) as written,
+        whole_file(scripts, title, lambda: revision),
         redirect_stdout(StringIO()),  # where Alembic reports the formatting of the file
     ):
-        made = command.merge(config, heads, message=title, rev_id=f"{number:04d}")
+        made = command.merge(config, heads, message=title, rev_id=revision)
     return (*written, Path(cast(Script, made).path))
 
 

@@ -18,20 +18,16 @@ from schema.migration.files import reason_of, shortened, sqlstate_of
 
 
 def rehearse(connection: Connection, script: Script, done: Iterable[str]) -> None:
-    """Run both ways of a new migration; its file is removed where one of them fails. `done` undoes what it does itself.
+    """Run both ways of a new migration. `done` undoes what it does itself.
 
     Raises:
         MigrationError: names the way and the statement, and what to do.
     """
-    written = Path(script.path)
     connection.rollback()
     run_script(connection, [*done, "SELECT"])
     connection.commit()
     try:
         _run(connection, script)
-    except BaseException:
-        written.unlink(missing_ok=True)
-        raise
     finally:
         connection.rollback()
 

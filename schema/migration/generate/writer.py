@@ -24,7 +24,7 @@ from schema.migration.diff.refused import refused_parts
 from schema.migration.diff.renamed_types import renamed_types
 from schema.migration.diff.rls.catalog import run_script
 from schema.migration.diff.rls.operations import CommittedSql, LiteralSql
-from schema.migration.files import Migrations, explained
+from schema.migration.files import Migrations, explained, whole_file
 from schema.migration.generate.literals import plain_literals
 from schema.migration.generate.reasons import with_reasons
 from schema.migration.generate.rehearsal import rehearse
@@ -58,6 +58,7 @@ class Generation:
     request: Request
     _renamed: list[Statements] = field(default_factory=list)
     _denied: set[Rename] = field(default_factory=set)
+    _revision: str = ""
     applied: Callable[[], Applied | None] = lambda: None
 
     def run(self) -> Path | None:
@@ -105,30 +106,40 @@ class Generation:
             self._denied.add(first)
 
     def _write(self) -> Path | None:
+        """Write the file and try it; where that fails, or is interrupted, there is none."""
+        title = self.request.title
+        with (
+            explained(lambda reason: f"The migration {title!r} could not be written: {reason}. Nothing was written."),
+            whole_file(self.migrations.scripts, title, lambda: self._revision),
+        ):
+            script = self._compared()
+            if not isinstance(script, Script):
+                return None
+            rehearse(self.connection, script, (undone for rename in self._renamed[::-1] for undone in rename.downgrade))
+            path = Path(script.path)
+            source = path.read_text(encoding="utf-8")
+            if (written := plain_literals(with_reasons(source, drops=self.request.allow_drop))) != source:
+                write_atomically(path, written)
+            return path
+
+    def _compared(self) -> object:
+        """Have Alembic compare and write; return the new migration, or another thing where nothing has changed."""
         config = self.migrations.config
         config.attributes.update(connection=self.connection, metadata=self.metadata)
+        self._revision = self.migrations.next_revision
         with (
-            explained(lambda reason: f"The migration {self.request.title!r} could not be written: {reason}"),
             redirect_stdout(StringIO()),  # where Alembic tells that it runs what formats the file
             warnings.catch_warnings(),
         ):
             # SQLAlchemy does not know what it has reflected itself of a CHECK that is not valid or not inherited.
             warnings.filterwarnings("ignore", _REFLECTED, SAWarning)
-            script = command.revision(
+            return command.revision(
                 config,
                 self.request.title,
                 autogenerate=True,
-                rev_id=self.migrations.next_revision,
+                rev_id=self._revision,
                 process_revision_directives=self._judge,
             )
-        if not isinstance(script, Script):
-            return None
-        rehearse(self.connection, script, (undone for rename in self._renamed[::-1] for undone in rename.downgrade))
-        path = Path(script.path)
-        source = path.read_text(encoding="utf-8")
-        if (written := plain_literals(with_reasons(source, drops=self.request.allow_drop))) != source:
-            write_atomically(path, written)
-        return path
 
     def _judge(self, _context: Any, _revision: Any, directives: list[MigrationScript]) -> None:
         upgrade, downgrade = (
@@ -146,7 +157,7 @@ class Generation:
                 self.request.say(op.narrows)
         self._put_renames(upgrade, downgrade)
         if applied := self.applied():
-            directives[0].rev_id = self.migrations.next_above(applied.last_number)
+            directives[0].rev_id = self._revision = self.migrations.next_above(applied.last_number)
 
     def _refuse_unsaid(self, upgrade: UpgradeOps) -> None:
         if self.request.allow_drop:

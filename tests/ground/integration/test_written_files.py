@@ -20,8 +20,10 @@ from sqlalchemy.dialects.postgresql import ExcludeConstraint
 from sqlalchemy.types import TypeDecorator, UserDefinedType
 
 from schema.errors import MigrationError
+from schema.migration.generate import writer
 from tests.ground.integration.conftest import Scratch
 from tests.kit.errors import about
+from tests.kit.full_disk import limited
 
 pytestmark = pytest.mark.one_backend
 
@@ -57,6 +59,38 @@ def test_types_of_the_products_own_need_no_import(scratch: Scratch, declared: Me
     assert made.fetchall() == [("id", "integer"), ("place", "point"), ("price", "bigint"), ("twice", "integer")]
     assert scratch.generate("Again", declared) is None
     scratch.downgrade("-1")
+
+
+@pytest.mark.parametrize(
+    ("step", "error"), [("rehearse", KeyboardInterrupt()), ("plain_literals", OSError(28, "No space left on device"))]
+)
+def test_what_does_not_come_to_its_end_is_not_written(
+    step: str, error: BaseException, scratch: Scratch, declared: MetaData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk or Ctrl-C leaves no file that was not tried to its end, at whichever step after it was written."""
+    scratch.upgrade()
+    files = scratch.files
+
+    def fail(*_: object) -> None:
+        assert scratch.files != files, "there is nothing to remove"
+        raise error
+
+    monkeypatch.setattr(writer, step, fail)
+    Table("sums", declared, Column("id", Integer, primary_key=True))
+    with pytest.raises((MigrationError, KeyboardInterrupt)):
+        scratch.generate("Add sums", declared)
+    assert scratch.files == files
+
+
+def test_a_disk_that_is_full_leaves_no_migration(scratch: Scratch, declared: MetaData) -> None:
+    """Where Alembic can write half of the file, it is removed, and the migrations can be read."""
+    scratch.upgrade()
+    files = scratch.files
+    Table("sums", declared, Column("id", Integer, primary_key=True))
+    with limited(100), pytest.raises(MigrationError, match="Nothing was written"):
+        scratch.generate("Add sums", declared)
+    assert scratch.files == files
+    assert scratch.generate("Add sums", declared) is not None
 
 
 @pytest.mark.parametrize(

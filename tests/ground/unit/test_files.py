@@ -2,31 +2,18 @@
 
 import errno
 import os
-import resource
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from infra.config.files import draft_for, write_atomically
+from tests.kit.full_disk import limited
 
 
 def mode_of(path: Path) -> int:
     """Return who may do what with a file."""
     return stat.S_IMODE(path.stat().st_mode)
-
-
-@contextmanager
-def limited(size: int) -> Iterator[None]:
-    """Let no file grow beyond this many bytes: the write that does fails in its middle, as on a full disk."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 @pytest.mark.parametrize("there", [True, False])
