@@ -21,7 +21,7 @@ class Refused(Exception):
     """A statement was not sent, because a rule refuses it; `steps` is what it would have done, a line each."""
 
     def __init__(self, found: "Refusals") -> None:
-        super().__init__(explain(found))
+        super().__init__(explain([(f"it {step}", rule) for step, rule in found]))
         self.steps = tuple(dict.fromkeys(step for step, _ in found))
 
 
@@ -117,7 +117,7 @@ def foreseen(connection: "psycopg.Connection[Any]", sql: str, rules: Sequence[Ru
 def _refusals(sql: str, rules: Sequence[Rule], look: Callable[[Loss], str | None]) -> Refusals:
     asked = [(loss, cache(partial(look, loss))) for loss in losses(sql) if loss.table != _OWN_TABLE]
     found = [(rule.refused(loss, ask), rule) for loss, ask in asked for rule in rules]
-    return [(f"it {step}", rule) for step, rule in found if step]
+    return [(step, rule) for step, rule in found if step]
 
 
 def explain(refusals: Refusals) -> str:

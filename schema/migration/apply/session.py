@@ -74,7 +74,7 @@ class MigrationSession:
             (step.file, refused, rule) for step in steps for refused, rule in foreseen(self.lock, step.sql or "", rules)
         ]
         if found:
-            refusals = [(f"{file}: {refused}", rule) for file, refused, rule in found]
+            refusals = [(f"{file}: it {refused}", rule) for file, refused, rule in found]
             raise MigrationError(
                 f"Nothing was changed in {place_of(self.owner)}. {explain(refusals)}",
                 files=tuple(dict.fromkeys(file for file, _, _ in found)),

@@ -43,7 +43,9 @@ def test_who_is_in_the_way_is_named(scratch: Scratch, stack: RunningStack) -> No
     scratch.upgrade()
     scratch.write(ALTER)
     with reading(scratch, stack) as reader:
-        with pytest.raises(MigrationError, match="2 attempts") as failed:
+        with pytest.raises(
+            MigrationError, match="2 attempts", check=about(blockers=(reader.info.backend_pid,), sqlstate="55P03")
+        ) as failed:
             scratch.upgrade(observers=(stack.admin,))
         pid = reader.info.backend_pid
     assert f"server process {pid} (app_user, groundwork, idle in transaction since" in str(failed.value)

@@ -19,6 +19,7 @@ from schema.migration.generate.request import Request
 from schema.models import metadata
 from schema.tenancy.mixin import is_tenant_table
 from tests.kit.database import SignUp
+from tests.kit.errors import about
 from tests.kit.stack import RunningStack
 
 pytestmark = pytest.mark.quick_on_one
@@ -255,7 +256,9 @@ def test_a_password_that_was_changed_by_hand_is_put_right(stack: RunningStack, a
     (before,) = admin.execute("SELECT rolpassword FROM pg_authid WHERE rolname = 'app_user'").fetchone() or ("",)
     undo = SQL("ALTER ROLE app_user PASSWORD {}").format(before)
     with damaged(admin, "ALTER ROLE app_user PASSWORD 'changed by hand'", undo):
-        with pytest.raises(DatabaseUnavailable, match="password authentication failed"):
+        with pytest.raises(
+            DatabaseUnavailable, match="password authentication failed", check=about(role="app_user", transient=False)
+        ):
             connect(stack.url(Role.USER), stack.settings)
         roles.ensure(stack.admin, stack.settings)
         connect(stack.url(Role.USER), stack.settings).close()

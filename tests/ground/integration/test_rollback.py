@@ -44,7 +44,9 @@ def test_what_would_lose_data_is_refused(scratch: Scratch, downgrade: str, reaso
     scratch.upgrade()
     scratch.connection.execute("INSERT INTO notes VALUES (1, 'x')")
     before = scratch.objects
-    with pytest.raises(MigrationError, match=rf"9999_by_hand\.py.* it {reason}.*--allow-data-loss"):
+    with pytest.raises(
+        MigrationError, match=rf"it {reason}.*--allow-data-loss", check=about(files=("9999_by_hand.py",))
+    ):
         scratch.rollback()
     assert (scratch.at, scratch.objects) == (("9999",), before)
     assert scratch.connection.execute("SELECT * FROM notes").fetchall() == [(1, "x")]
@@ -67,7 +69,16 @@ def test_rows_that_the_owner_cannot_see_count(scratch: Scratch) -> None:
     scratch.upgrade()
     scratch.sign_up()
     before = scratch.objects
-    with pytest.raises(MigrationError, match=r"(?s)drops table users, which holds 1 row\n.*drops table tenants, which"):
+    with pytest.raises(
+        MigrationError,
+        check=lambda error: (
+            {
+                "drops table users, which holds 1 row",
+                "drops table tenants, which holds 1 row",
+            }
+            <= {*error.changes}
+        ),
+    ):
         scratch.rollback()
     assert scratch.objects == before
 
@@ -79,7 +90,7 @@ def test_a_refusal_comes_before_the_first_step(scratch: Scratch) -> None:
     scratch.upgrade()
     scratch.connection.execute("INSERT INTO notes VALUES (1, 'x')")
     with pytest.raises(
-        MigrationError, check=about(files=("9999_by_hand.py",), changes=("it drops table notes, which holds 1 row",))
+        MigrationError, check=about(files=("9999_by_hand.py",), changes=("drops table notes, which holds 1 row",))
     ):
         scratch.rollback(2)
     assert scratch.at == ("99999",)

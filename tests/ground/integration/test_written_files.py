@@ -94,24 +94,26 @@ def test_a_disk_that_is_full_leaves_no_migration(scratch: Scratch, declared: Met
 
 
 @pytest.mark.parametrize(
-    ("broken", "reason"),
+    ("broken", "sqlstates"),
     [
-        (lambda: (Column("user_id", Integer, ForeignKey("users.email")),), "42804|42830"),
-        (lambda: (Column("n", Integer, server_default=text("nowhere()")),), "42883"),
-        (lambda: (Column("n", Integer), CheckConstraint("n > (SELECT 1)", name="c")), "0A000"),
+        (lambda: (Column("user_id", Integer, ForeignKey("users.email")),), ("42804", "42830")),
+        (lambda: (Column("n", Integer, server_default=text("nowhere()")),), ("42883",)),
+        (lambda: (Column("n", Integer), CheckConstraint("n > (SELECT 1)", name="c")), ("0A000",)),
         (
             lambda: (Column("n", Integer), ExcludeConstraint(("n", "&&"))),
-            r"ExcludeConstraint of table broken \(n\) has no name",
+            (None,),
         ),
     ],
     ids=["foreign key to no key", "default of no function", "CHECK with a query", "exclusion without a name"],
 )
-def test_what_cannot_be_run_is_not_written(broken: Any, reason: str, scratch: Scratch, declared: MetaData) -> None:
+def test_what_cannot_be_run_is_not_written(
+    broken: Any, sqlstates: tuple[str | None, ...], scratch: Scratch, declared: MetaData
+) -> None:
     """The server's reason is said when the file would be written, and neither a file nor a database is left."""
     scratch.upgrade()
     files, objects = scratch.files, scratch.objects
     Table("broken", declared, Column("id", Integer, primary_key=True), *broken())
-    with pytest.raises(MigrationError, match=reason) as refused:
+    with pytest.raises(MigrationError, check=lambda error: error.sqlstate in sqlstates) as refused:
         scratch.generate("Break it", declared)
     assert "\n" not in str(refused.value)
     assert (scratch.files, scratch.objects) == (files, objects)
