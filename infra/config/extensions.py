@@ -29,7 +29,7 @@ def declared_extensions(checkout: Path = CHECKOUT) -> tuple[str, ...]:
     except FileNotFoundError:
         return ()
     except (OSError, ValueError) as error:
-        raise ConfigError(f"{path} cannot be read: {error}. Correct it and run the command again.") from None
+        raise ConfigError(f"{path} cannot be read: {error}. Correct it and run the command again.", file=path) from None
     return parse_extensions(document.get("tool", {}).get("groundwork", {}).get("extensions", []), path)
 
 
@@ -40,11 +40,17 @@ def parse_extensions(value: object, path: Path) -> tuple[str, ...]:
         ConfigError: it is no list of names.
     """
     if not isinstance(value, Sequence) or isinstance(value, str):
-        raise ConfigError(f'{_KEY} in {path} is {value!r}. Write a list of names, such as ["pg_trgm", "vector"].')
+        raise ConfigError(
+            f'{_KEY} in {path} is {value!r}. Write a list of names, such as ["pg_trgm", "vector"].',
+            setting=_KEY,
+            file=path,
+        )
     for name in value:
         if not isinstance(name, str) or not _NAME.fullmatch(name):
             raise ConfigError(
                 f"{_KEY} in {path} names {name!r}, which is no extension's name. Write it as pg_available_extensions "
-                "has it, such as pg_trgm or uuid-ossp."
+                "has it, such as pg_trgm or uuid-ossp.",
+                setting=_KEY,
+                file=path,
             )
     return tuple(dict.fromkeys(value))
