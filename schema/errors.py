@@ -20,7 +20,6 @@ error can be pickled. Neither holds a secret.
 
 import signal
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import StrEnum, auto
 from pathlib import Path
 
@@ -35,14 +34,10 @@ def list_message(sentence: str, things: Sequence[str], then: str) -> str:
     return "\n".join((f"{sentence}:", *(f"- {thing}" for thing in things), then))
 
 
-@dataclass(eq=False, repr=False)
 class SchemaError(Exception):
     """Base of everything a user can act on."""
 
-    message: str
 
-
-@dataclass(eq=False, repr=False, kw_only=True)
 class DatabaseUnavailable(SchemaError):
     """No usable connection to a database.
 
@@ -51,37 +46,48 @@ class DatabaseUnavailable(SchemaError):
     those of the connection. `sqlstate` is the server's, which there is only of a connection that was lost.
     """
 
-    transient: bool = False
-    host: str | None = None
-    port: int | None = None
-    database: str | None = None
-    role: str | None = None
-    sqlstate: str | None = None
+    def __init__(
+        self,
+        message: str,
+        *,
+        transient: bool = False,
+        host: str | None = None,
+        port: int | None = None,
+        database: str | None = None,
+        role: str | None = None,
+        sqlstate: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.transient = transient
+        self.host = host
+        self.port = port
+        self.database = database
+        self.role = role
+        self.sqlstate = sqlstate
 
 
-@dataclass(eq=False, repr=False, kw_only=True)
 class RightsError(SchemaError):
     """Roles or rights are not what they should be and cannot be made so.
 
     `violations` are those that are left, a sentence each; `sqlstate` is that of the statement that the server refused.
     """
 
-    violations: tuple[str, ...] = ()
-    sqlstate: str | None = None
+    def __init__(self, message: str, *, violations: tuple[str, ...] = (), sqlstate: str | None = None) -> None:
+        super().__init__(message)
+        self.violations, self.sqlstate = violations, sqlstate
 
 
-@dataclass(eq=False, repr=False, kw_only=True)
 class ExtensionError(SchemaError):
     """The server has no `extension` of this name, or refuses it to whoever is to make it.
 
     `sqlstate` is that of the statement that the server refused.
     """
 
-    extension: str | None = None
-    sqlstate: str | None = None
+    def __init__(self, message: str, *, extension: str | None = None, sqlstate: str | None = None) -> None:
+        super().__init__(message)
+        self.extension, self.sqlstate = extension, sqlstate
 
 
-@dataclass(eq=False, repr=False, kw_only=True)
 class MigrationError(SchemaError):
     """A migration cannot be written, found or applied.
 
@@ -91,40 +97,53 @@ class MigrationError(SchemaError):
     processes that keep a lock from it.
     """
 
-    files: tuple[str, ...] = ()
-    revision: str | None = None
-    changes: tuple[str, ...] = ()
-    tables: tuple[str, ...] = ()
-    sqlstate: str | None = None
-    blockers: tuple[int, ...] = ()
+    def __init__(
+        self,
+        message: str,
+        *,
+        files: tuple[str, ...] = (),
+        revision: str | None = None,
+        changes: tuple[str, ...] = (),
+        tables: tuple[str, ...] = (),
+        sqlstate: str | None = None,
+        blockers: tuple[int, ...] = (),
+    ) -> None:
+        super().__init__(message)
+        self.files = files
+        self.revision = revision
+        self.changes = changes
+        self.tables = tables
+        self.sqlstate = sqlstate
+        self.blockers = blockers
 
 
-@dataclass(eq=False, repr=False, kw_only=True)
 class MigrationInterrupted(MigrationError):
     """A run of migrations was ended by the signal `signal_number`; the message says what state it left."""
 
-    signal_number: int = signal.SIGINT
+    def __init__(self, message: str, *, signal_number: int = signal.SIGINT) -> None:
+        super().__init__(message)
+        self.signal_number = signal_number
 
 
-@dataclass(eq=False, repr=False, kw_only=True)
 class ModelError(SchemaError):
     """A model, or a module that declares one, cannot be read; `file` and `line` are where it stands."""
 
-    file: Path | None = None
-    line: int | None = None
+    def __init__(self, message: str, *, file: Path | None = None, line: int | None = None) -> None:
+        super().__init__(message)
+        self.file, self.line = file, line
 
 
-@dataclass(eq=False, repr=False, kw_only=True)
 class TenancyError(SchemaError):
     """A model declares what would not keep tenants apart, or names that the database cannot hold.
 
     `tables` are those that declare it.
     """
 
-    tables: tuple[str, ...] = ()
+    def __init__(self, message: str, *, tables: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.tables = tables
 
 
-@dataclass(eq=False, repr=False, kw_only=True)
 class IsolationError(SchemaError):
     """Tenants are not, or not provably, kept apart in a database.
 
@@ -132,15 +151,17 @@ class IsolationError(SchemaError):
     check from being made.
     """
 
-    rules: tuple[str, ...] = ()
-    sqlstate: str | None = None
+    def __init__(self, message: str, *, rules: tuple[str, ...] = (), sqlstate: str | None = None) -> None:
+        super().__init__(message)
+        self.rules, self.sqlstate = rules, sqlstate
 
 
-@dataclass(eq=False, repr=False, kw_only=True)
 class RoleBypassesIsolation(SchemaError):
     """The role that the application connects as, `role`, is not bound by row level security."""
 
-    role: str | None = None
+    def __init__(self, message: str, *, role: str | None = None) -> None:
+        super().__init__(message)
+        self.role = role
 
 
 class ContextFault(StrEnum):
@@ -159,7 +180,6 @@ class ContextFault(StrEnum):
     NO_REASON = auto()
 
 
-@dataclass(eq=False, repr=False, kw_only=True)
 class TenantContextError(SchemaError):
     """A transaction has no tenant, something that is none, or another than its session or connection serves.
 
@@ -167,12 +187,13 @@ class TenantContextError(SchemaError):
     Where two tenants or users meet, `wanted` is the one that was asked for and `serves` the one that it was asked of.
     """
 
-    fault: ContextFault | None = None
-    wanted: str | None = None
-    serves: str | None = None
+    def __init__(
+        self, message: str, *, fault: ContextFault | None = None, wanted: str | None = None, serves: str | None = None
+    ) -> None:
+        super().__init__(message)
+        self.fault, self.wanted, self.serves = fault, wanted, serves
 
 
-@dataclass(eq=False, repr=False, kw_only=True)
 class TenantError(SchemaError):
     """A tenant cannot be made, found or deleted.
 
@@ -180,6 +201,8 @@ class TenantError(SchemaError):
     each; `sqlstate` is that of the statement that the server refused.
     """
 
-    tenant: str | None = None
-    causes: tuple[str, ...] = ()
-    sqlstate: str | None = None
+    def __init__(
+        self, message: str, *, tenant: str | None = None, causes: tuple[str, ...] = (), sqlstate: str | None = None
+    ) -> None:
+        super().__init__(message)
+        self.tenant, self.causes, self.sqlstate = tenant, causes, sqlstate

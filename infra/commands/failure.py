@@ -1,7 +1,6 @@
 """What a command that fails tells people and programs, and the exit code that it ends with."""
 
 from collections.abc import Iterator
-from dataclasses import fields
 from json import dumps
 
 from infra.config.errors import ConfigError, EnvironmentFault, InfraError, StackError
@@ -34,6 +33,7 @@ _CODES: dict[type[Failure], int] = {
     RoleBypassesIsolation: 6,
 }
 _WRONG_USAGE = 1
+_NOTES = "__notes__"  # where Python keeps them (manual, BaseException.add_note)
 
 
 def exit_code(error: Failure) -> int:
@@ -50,11 +50,10 @@ def as_text(error: Failure) -> str:
 
 def as_json(error: Failure) -> str:
     """Return what an error says to programs: one line of JSON, with the attributes that it has."""
-    known = ((each.name, getattr(error, each.name)) for each in fields(error))
-    facts = {name: value for name, value in known if value not in {None, ()}}
-    document = {"error": type(error).__name__, "exit_code": exit_code(error), **facts, "notes": [*_notes(error)]}
-    return dumps(document, default=str)
+    facts = {name: value for name, value in vars(error).items() if name != _NOTES and value is not None and value != ()}
+    own = {"error": type(error).__name__, "exit_code": exit_code(error), "message": str(error)}
+    return dumps({**own, **facts, "notes": [*_notes(error)]}, default=str)
 
 
 def _notes(error: Failure) -> Iterator[str]:
-    yield from getattr(error, "__notes__", ())
+    yield from getattr(error, _NOTES, ())

@@ -17,30 +17,26 @@ it is known: none needs to be given, so that an error can be pickled. Neither ho
 import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 
-@dataclass(eq=False, repr=False)
 class InfraError(Exception):
     """Base of everything a user can act on."""
 
-    message: str
 
-
-@dataclass(eq=False, repr=False, kw_only=True)
 class ConfigError(InfraError):
     """A setting is missing, malformed or contradicts another.
 
     `setting` is its key; `file` and `line` are where it stands.
     """
 
-    setting: str | None = None
-    file: Path | None = None
-    line: int | None = None
+    def __init__(
+        self, message: str, *, setting: str | None = None, file: Path | None = None, line: int | None = None
+    ) -> None:
+        super().__init__(message)
+        self.setting, self.file, self.line = setting, file, line
 
 
-@dataclass(eq=False, repr=False, kw_only=True)
 class EnvironmentFault(InfraError):
     """The machine lacks something the stack needs.
 
@@ -48,12 +44,13 @@ class EnvironmentFault(InfraError):
     what cannot be written.
     """
 
-    lacking: str | None = None
-    setting: str | None = None
-    file: Path | None = None
+    def __init__(
+        self, message: str, *, lacking: str | None = None, setting: str | None = None, file: Path | None = None
+    ) -> None:
+        super().__init__(message)
+        self.lacking, self.setting, self.file = lacking, setting, file
 
 
-@dataclass(eq=False, repr=False, kw_only=True)
 class EngineUnavailable(EnvironmentFault):
     """No container engine answers at the endpoint in question.
 
@@ -61,18 +58,19 @@ class EngineUnavailable(EnvironmentFault):
     that is there but may not be used, or does not answer, is not absent. `endpoint` is its URL.
     """
 
-    absent: bool = False
-    endpoint: str | None = None
+    def __init__(self, message: str, *, absent: bool = False, endpoint: str | None = None) -> None:
+        super().__init__(message)
+        self.absent, self.endpoint = absent, endpoint
 
 
-@dataclass(eq=False, repr=False, kw_only=True)
 class ImageUnavailable(EnvironmentFault):
     """An image is neither on this machine nor to be had; `reason` is the registry's or the engine's own."""
 
-    reason: str = ""
+    def __init__(self, message: str, *, reason: str = "") -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
-@dataclass(eq=False, repr=False, kw_only=True)
 class StackError(InfraError):
     """The stack or its data is not what it should be.
 
@@ -80,9 +78,11 @@ class StackError(InfraError):
     on with; `file` is what cannot be read.
     """
 
-    service: str | None = None
-    in_the_way: tuple[str, ...] = ()
-    file: Path | None = None
+    def __init__(
+        self, message: str, *, service: str | None = None, in_the_way: tuple[str, ...] = (), file: Path | None = None
+    ) -> None:
+        super().__init__(message)
+        self.service, self.in_the_way, self.file = service, in_the_way, file
 
 
 class StartTimeout(StackError):
