@@ -7,7 +7,7 @@ from alembic.util import CommandError
 from sqlalchemy import Connection, MetaData
 
 from infra.config.errors import InfraError
-from infra.config.settings import FUNCTION_SCHEMA, Role, Settings
+from infra.config.settings import Role, Settings, function_schema
 from schema.errors import SchemaError
 from schema.migration.apply.guard import KEEP_VALUES, Guard, Refused, driver_of, guarded
 from schema.migration.apply.recording import ignored, recorder
@@ -23,7 +23,7 @@ def run(connection: Connection | None, metadata: MetaData | None) -> None:
         dialect_opts={"paramstyle": "named"},
         literal_binds=connection is None,
         target_metadata=metadata,
-        version_table_schema=FUNCTION_SCHEMA,
+        version_table_schema=function_schema(),
         transaction_per_migration=True,
         **({} if metadata is None else comparison()),
         on_version_apply=recorder(context.config.attributes.get("on_version_apply", ignored)),

@@ -19,7 +19,7 @@ from infra.config.errors import EnvironmentFault, StackError
 from infra.config.identity import Project, Service
 from infra.config.libpq import client_environment, client_query
 from infra.config.secret import Secret
-from infra.config.settings import DATABASE_NAME, Role, Settings
+from infra.config.settings import Role, Settings, database_name
 from infra.config.urls import DatabaseUrl
 from infra.declaration.spec import refuse_tls
 from infra.stack.lifecycle import make_backend, status
@@ -80,7 +80,9 @@ def psql(settings: Settings, project: Project, whom: As | None) -> Client:
     refuse_tls(settings)
     ports = _ports(project, Service.POSTGRES)
     whom = whom or As.OWNER
-    url = admin_url(settings, ports).on(DATABASE_NAME) if whom is As.ADMIN else role_url(settings, ports, _ROLES[whom])
+    url = (
+        admin_url(settings, ports).on(database_name()) if whom is As.ADMIN else role_url(settings, ports, _ROLES[whom])
+    )
     program = _own_psql()
     if program is not None:
         return _psql_at(url, settings, program)

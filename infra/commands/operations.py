@@ -62,8 +62,10 @@ def bootstrap(_: Context, sql: bool = False, json: bool = False) -> None:
     named with what to do instead. The script holds SCRAM verifiers in the passwords' place.
     """
     from schema.admin import bootstrap
+    from schema.migration.written_name import require_written_name
 
     cli.exclude(sql=sql, json=json)
+    require_written_name(CHECKOUT)
     settings = Settings.load()
     if sql:
         print(bootstrap.script(settings), end="")

@@ -33,7 +33,9 @@ def preparation() -> "Preparation":
 
     def prepare(admin: "DatabaseUrl", settings: Settings) -> None:
         from schema.admin import roles
+        from schema.migration.written_name import require_written_name
 
+        require_written_name(CHECKOUT)
         roles.ensure(admin, settings, extensions)
 
     extensions = declared_extensions()

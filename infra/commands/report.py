@@ -7,7 +7,7 @@ from infra.backends.protocol import Operation
 from infra.config.endpoints import HOST, redis_url
 from infra.config.identity import Service
 from infra.config.secret import Secret
-from infra.config.settings import DATABASE_NAME, Role
+from infra.config.settings import Role, database_name
 from infra.config.urls import DatabaseUrl
 from infra.stack.lifecycle import Stack
 
@@ -52,4 +52,4 @@ def rows(current: Stack) -> list[tuple[str, str, str]]:
 def _url(service: Service, port: int) -> str:
     if service is Service.REDIS:
         return redis_url({service: port})
-    return str(DatabaseUrl(Role.USER, Secret(), HOST, port, DATABASE_NAME))
+    return str(DatabaseUrl(str(Role.USER), Secret(), HOST, port, database_name()))

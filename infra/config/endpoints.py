@@ -6,7 +6,7 @@ from infra.config.errors import StackError
 from infra.config.identity import Project, Service, project_at
 from infra.config.record import Record
 from infra.config.secret import Secret
-from infra.config.settings import CHECKOUT, DATABASE_NAME, MAINTENANCE_DATABASE, Role, Settings
+from infra.config.settings import CHECKOUT, MAINTENANCE_DATABASE, Role, Settings, database_name
 from infra.config.urls import DatabaseUrl
 
 # Never "localhost": it may mean ::1, where another server may answer.
@@ -20,7 +20,7 @@ def admin_url(settings: Settings, ports: Mapping[Service, int]) -> DatabaseUrl:
 
 def role_url(settings: Settings, ports: Mapping[Service, int], role: Role) -> DatabaseUrl:
     """Return the URL of one of the product's roles on a stack at these ports."""
-    return _url(role.value, settings.role_password(role), ports, DATABASE_NAME)
+    return _url(str(role), settings.role_password(role), ports, database_name())
 
 
 def database_url(settings: Settings, role: Role, project: Project | None = None) -> DatabaseUrl:

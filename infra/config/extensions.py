@@ -1,14 +1,14 @@
 """The PostgreSQL extensions that the product declares."""
 
 import re
-import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 
 from infra.config.errors import ConfigError
-from infra.config.settings import CHECKOUT, DATABASE_NAME
+from infra.config.ground import read_ground
+from infra.config.settings import CHECKOUT, database_name
 
-TEMPLATE = f"groundwork_extensions_{DATABASE_NAME}"
+TEMPLATE = f"groundwork_extensions_{database_name()}"
 """The database that has the extensions and nothing else, from which shadow databases are cloned."""
 
 _KEY = "[tool.groundwork] extensions"
@@ -24,13 +24,7 @@ def declared_extensions(checkout: Path = CHECKOUT) -> tuple[str, ...]:
         ConfigError: the file cannot be read, or they are no list of names.
     """
     path = checkout / "pyproject.toml"
-    try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return ()
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{path} cannot be read: {error}. Correct it and run the command again.", file=path) from None
-    return parse_extensions(document.get("tool", {}).get("groundwork", {}).get("extensions", []), path)
+    return parse_extensions(read_ground(path).extensions, path)
 
 
 def parse_extensions(value: object, path: Path) -> tuple[str, ...]:

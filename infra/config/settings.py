@@ -1,9 +1,9 @@
 """Every setting, typed; the sole reader of `.env` and the environment.
 
-The environment wins over `.env`, and `.env` over the default. Names that migrations and rights are written against
-(roles, database, schema) are constants here and not settings. Imports the standard library and the `.env` parser only,
-so that anyone may import it. Plain dataclasses, because a validation library would cost every command more start-up
-time than all of the reading.
+The environment wins over `.env`, and `.env` over the default. The names that migrations and rights are written against
+(roles, database, schema) are no settings: they are read from pyproject.toml, which is committed beside the migrations.
+Imports the standard library and the `.env` parser only, so that anyone may import it. Plain dataclasses, because a
+validation library would cost every command more start-up time than all of the reading.
 """
 
 import os
@@ -11,7 +11,7 @@ import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import Field, dataclass, field, fields
 from datetime import timedelta
-from enum import StrEnum
+from enum import Enum, StrEnum
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -20,18 +20,44 @@ from infra.config.files import draft_for
 from infra.config.secret import Secret
 from infra.config.urls import DatabaseUrl
 
-DATABASE_NAME = "app"
 MAINTENANCE_DATABASE = "postgres"
-FUNCTION_SCHEMA = "app"
 CHECKOUT = Path(__file__).resolve().parents[2]
 
 
-class Role(StrEnum):
-    """The login roles of the product; their rights are ensured in `schema.admin.roles`."""
+def database_name() -> str:
+    """Return the name of the product's database, which is also that of its schema of functions.
 
-    OWNER = "app_owner"
-    USER = "app_user"
-    MAINTENANCE = "app_maintenance"
+    It is read where it is first asked for: few commands need it, and reading it costs milliseconds.
+
+    Raises:
+        ConfigError: pyproject.toml cannot be read, or has another name than can be used.
+    """
+    from infra.config.ground import ground
+
+    return ground().name
+
+
+def function_schema() -> str:
+    """Return the name of the schema that holds the product's functions and what Alembic and the ledger record.
+
+    Raises:
+        ConfigError: as `database_name`.
+    """
+    return database_name()
+
+
+class Role(Enum):
+    """The login roles of the product; their rights are ensured in `schema.admin.roles`.
+
+    As text a role is the name that the server knows it by, such as app_owner.
+    """
+
+    OWNER = "owner"
+    USER = "user"
+    MAINTENANCE = "maintenance"
+
+    def __str__(self) -> str:
+        return f"{database_name()}_{self.value}"
 
 
 class AppEnv(StrEnum):

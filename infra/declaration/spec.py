@@ -244,7 +244,7 @@ def _refuse_superuser(name: str) -> None:
 
     Source: PostgreSQL manual, CREATE ROLE, and initdb.c, which refuse those; a longer name would be cut.
     """
-    if name in set(Role):
+    if name in set(map(str, Role)):
         reason = "is one of the product's own roles, which row level security binds"
     elif name.startswith("pg_") or name in {"public", "none"}:
         reason = "is a name that PostgreSQL keeps for itself"

@@ -125,7 +125,7 @@ class Readiness(NamedTuple):
     def _retire_former(self) -> None:
         """Revoke the login of a superuser that .env no longer names."""
         former = self.former_superuser
-        if former and former != self.settings.postgres_user and former not in set(Role):
+        if former and former != self.settings.postgres_user and former not in set(map(str, Role)):
             from infra.backends.superuser import execute, retirement
 
             execute(self.spec.postgres, self.settings.postgres_password, retirement(former))

@@ -7,7 +7,7 @@ from psycopg.sql import SQL, Literal
 
 from infra.config.errors import ConfigError
 from infra.config.extensions import TEMPLATE, declared_extensions
-from infra.config.settings import DATABASE_NAME, MAINTENANCE_DATABASE, AppEnv, Role, Settings
+from infra.config.settings import MAINTENANCE_DATABASE, AppEnv, Role, Settings, database_name
 from infra.config.urls import DatabaseUrl
 from schema.admin.desired_state import DesiredState, Met, otherwise
 from schema.admin.extensions import (
@@ -53,7 +53,7 @@ def with_passwords_of_urls(settings: Settings) -> Settings:
     """
     for role in Role:
         url = settings.role_url(role)
-        if url is not None and url.user != role:
+        if url is not None and url.user != str(role):
             raise ConfigError(
                 f"The URL of {role} names the role {url.user}. Migrations grant rights to {role} by this name: correct "
                 "the URL in .env or the environment."
@@ -68,7 +68,7 @@ def with_passwords_of_urls(settings: Settings) -> Settings:
 
 
 def _lines(settings: Settings, extensions: Sequence[str]) -> Iterator[str]:
-    administrators, owners = administrators_requirements(settings), owners_requirements(DATABASE_NAME)
+    administrators, owners = administrators_requirements(settings), owners_requirements(database_name())
     yield from (
         "-- Roles, database and rights. Run it as a superuser, or as an administrator who may create roles and",
         "-- databases: psql -X -d postgres -f FILE. A second run changes nothing.",
@@ -81,7 +81,7 @@ def _lines(settings: Settings, extensions: Sequence[str]) -> Iterator[str]:
         yield from _step(requirement)
     for role in Role:
         yield from _password(role, settings)
-    yield from ("", f'\\connect "{DATABASE_NAME}"', f"SELECT pg_advisory_lock({LOCK}) \\g /dev/null")
+    yield from ("", f'\\connect "{database_name()}"', f"SELECT pg_advisory_lock({LOCK}) \\g /dev/null")
     yield from _extensions(extensions)
     yield from _verification(administrators)
     yield from ("", f"SET ROLE {Role.OWNER};")

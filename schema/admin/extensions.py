@@ -11,7 +11,7 @@ import psycopg
 from psycopg.sql import SQL, Composed, Identifier, Literal
 
 from infra.config.extensions import TEMPLATE
-from infra.config.settings import DATABASE_NAME, AppEnv, Settings
+from infra.config.settings import AppEnv, Settings, database_name
 from infra.config.urls import DatabaseUrl
 from schema.admin.desired_state import DesiredState, converge, otherwise
 from schema.client.connection import BoundedConnection, connect
@@ -54,7 +54,7 @@ def ensure_extensions(
         DatabaseUnavailable: the server is away.
         ExtensionError: the server has no such extension, or refuses it to the administrator.
     """
-    made = _make_in(DATABASE_NAME, admin, settings, extensions) if extensions else ()
+    made = _make_in(database_name(), admin, settings, extensions) if extensions else ()
     if settings.app_env is not AppEnv.PRODUCTION:
         made += _ensure_template(administrator, admin, settings, extensions)
     return made

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from psycopg.sql import SQL, Composable, Identifier, Literal
 
-from infra.config.settings import FUNCTION_SCHEMA, Role
+from infra.config.settings import Role, function_schema
 from schema.admin.desired_state import DesiredState, converge, otherwise
 from schema.client.connection import BoundedConnection
 from schema.errors import RightsError
@@ -25,7 +25,7 @@ def grant_rights(owner: BoundedConnection) -> tuple[str, ...]:
             raise RightsError(
                 f"Database {owner.info.dbname!r} at {owner.info.host}:{owner.info.port} has other rights than "
                 f"declared: {'; '.join(right.violation for right in met.missing)}. {owner.info.user} must own the "
-                f"database and its schemas public and {FUNCTION_SCHEMA}; an administrator can see who does with \\l "
+                f"database and its schemas public and {function_schema()}; an administrator can see who does with \\l "
                 "and \\dn+.",
                 violations=tuple(right.violation for right in met.missing),
             )
@@ -35,14 +35,14 @@ def grant_rights(owner: BoundedConnection) -> tuple[str, ...]:
 def owners_requirements(database: str) -> tuple[DesiredState, ...]:
     """Return what must hold in the database, for its owner to make."""
     schema = DesiredState(
-        f"{Role.OWNER} has no schema {FUNCTION_SCHEMA} to create in",
+        f"{Role.OWNER} has no schema {function_schema()} to create in",
         otherwise(
             # Of a schema that is not there it is NULL: not held.
-            SQL("has_schema_privilege(to_regnamespace({}), 'CREATE')").format(Literal(FUNCTION_SCHEMA)),
-            SQL("CREATE SCHEMA IF NOT EXISTS {}").format(Identifier(FUNCTION_SCHEMA)),
+            SQL("has_schema_privilege(to_regnamespace({}), 'CREATE')").format(Literal(function_schema())),
+            SQL("CREATE SCHEMA IF NOT EXISTS {}").format(Identifier(function_schema())),
         ),
     )
-    return (schema, *_on_database(database), *_on_schema("public"), *_on_schema(FUNCTION_SCHEMA))
+    return (schema, *_on_database(database), *_on_schema("public"), *_on_schema(function_schema()))
 
 
 def _on_database(database: str) -> Iterator[DesiredState]:
@@ -66,8 +66,8 @@ def _on_database(database: str) -> Iterator[DesiredState]:
         yield DesiredState(
             f"{role} may not connect to it",
             otherwise(
-                question.format(Literal(role), Literal("CONNECT")),
-                SQL("GRANT CONNECT ON DATABASE {} TO {}").format(Identifier(database), Identifier(role)),
+                question.format(Literal(str(role)), Literal("CONNECT")),
+                SQL("GRANT CONNECT ON DATABASE {} TO {}").format(Identifier(database), Identifier(str(role))),
             ),
         )
 
@@ -93,8 +93,8 @@ def _on_schema(schema: str) -> Iterator[DesiredState]:
         yield DesiredState(
             f"{role} may not use schema {schema}",
             otherwise(
-                question.format(Literal(role), Literal(schema), Literal("USAGE")),
-                SQL("GRANT USAGE ON SCHEMA {} TO {}").format(Identifier(schema), Identifier(role)),
+                question.format(Literal(str(role)), Literal(schema), Literal("USAGE")),
+                SQL("GRANT USAGE ON SCHEMA {} TO {}").format(Identifier(schema), Identifier(str(role))),
             ),
         )
 
@@ -103,4 +103,4 @@ def _others() -> Iterator[tuple[str, Composable]]:
     """Everyone but the owner: the name that has_…_privilege knows, and the one that GRANT knows."""
     yield "public", SQL("PUBLIC")
     for role in (Role.USER, Role.MAINTENANCE):
-        yield role.value, Identifier(role)
+        yield str(role), Identifier(str(role))

@@ -15,7 +15,7 @@ from psycopg.sql import SQL, Composed, Identifier, Literal
 from infra.config.errors import ConfigError
 from infra.config.extensions import declared_extensions
 from infra.config.scram import scram_verifier
-from infra.config.settings import DATABASE_NAME, AppEnv, Role, Settings
+from infra.config.settings import AppEnv, Role, Settings, database_name
 from infra.config.urls import DatabaseUrl
 from schema.admin.desired_state import DesiredState, Met, converge, otherwise
 from schema.admin.extensions import ensure_extensions
@@ -39,11 +39,11 @@ _ATTRIBUTES: dict[LiteralString, LiteralString] = {
     "rolbypassrls": "BYPASSRLS",
 }
 _WITHOUT_BYPASS = (
-    "app_maintenance sees no tenant's rows here: back up with the provider's own snapshots, and make reports tenant by "
-    "tenant"
+    f"{Role.MAINTENANCE} sees no tenant's rows here: back up with the provider's own snapshots, and make reports "
+    "tenant by tenant"
 )
 _WITHOUT_READ_ALL = (
-    "app_maintenance may read nothing here: ask the provider for that membership, or back up with its own snapshots"
+    f"{Role.MAINTENANCE} may read nothing here: ask the provider for that membership, or back up with its own snapshots"
 )
 
 
@@ -53,7 +53,7 @@ def ensure(admin: DatabaseUrl, settings: Settings, extensions: Sequence[str] | N
     The extensions are those of pyproject.toml unless given.
 
     `admin` is a superuser, or a managed server's administrator who may create roles and databases. Where that one
-    may not give BYPASSRLS or the right to read all, app_maintenance goes without and a log line says so.
+    may not give BYPASSRLS or the right to read all, the maintenance role goes without and a log line says so.
 
     Raises:
         ConfigError: a role has no password.
@@ -65,8 +65,8 @@ def ensure(admin: DatabaseUrl, settings: Settings, extensions: Sequence[str] | N
     for role in Role:
         if not settings.role_password(role):
             raise ConfigError(
-                f"{role.upper()}_PASSWORD is not set. Write one into .env or the environment.",
-                setting=f"{role.upper()}_PASSWORD",
+                f"APP_{role.name}_PASSWORD is not set. Write one into .env or the environment.",
+                setting=f"APP_{role.name}_PASSWORD",
             )
     requirements = administrators_requirements(settings)
     with connect(admin, settings, autocommit=True, parameters=_LOCK_TIMEOUT) as connection, _explained(admin):
@@ -75,7 +75,7 @@ def ensure(admin: DatabaseUrl, settings: Settings, extensions: Sequence[str] | N
         known = {name for (name,) in connection.execute("SELECT rolname FROM pg_roles").fetchall()}
         met = converge(connection, requirements)
         for role in Role:
-            if role not in known:
+            if str(role) not in known:
                 _set_password(connection, role, settings)
         _refuse_missing(connection, met.missing)
         made = ensure_extensions(connection, admin, settings, extensions)
@@ -97,8 +97,8 @@ def _on_role(role: Role, settings: Settings) -> Iterator[DesiredState]:
     yield DesiredState(
         f"there is no role {role}",
         otherwise(
-            SQL("to_regrole({}) IS NOT NULL").format(Literal(role)),
-            SQL("CREATE ROLE {} LOGIN").format(Identifier(role)),
+            SQL("to_regrole({}) IS NOT NULL").format(Literal(str(role))),
+            SQL("CREATE ROLE {} LOGIN").format(Identifier(str(role))),
         ),
     )
     plain = [column for column in _ATTRIBUTES if column != "rolbypassrls"]
@@ -118,7 +118,7 @@ def _on_role(role: Role, settings: Settings) -> Iterator[DesiredState]:
             "SELECT {alter} || CASE rolconnlimit WHEN 0 THEN 'CONNECTION LIMIT -1' ELSE {unlimited} END FROM pg_roles"
             " WHERE rolname = {role} AND (rolconnlimit = 0 OR rolvaliduntil <= now())"
         ).format(
-            alter=Literal(f'ALTER ROLE "{role}" '), unlimited=Literal("VALID UNTIL 'infinity'"), role=Literal(role)
+            alter=Literal(f'ALTER ROLE "{role}" '), unlimited=Literal("VALID UNTIL 'infinity'"), role=Literal(str(role))
         ),
     )
     yield from _memberships(role)
@@ -145,7 +145,7 @@ def _changes(role: Role, columns: Sequence[LiteralString], declared: set[Literal
     return SQL(
         "SELECT {alter} || string_agg(word, ' ') FROM pg_roles, LATERAL (VALUES {rows}) AS attribute (differs, word)"
         " WHERE rolname = {role} AND differs HAVING count(*) > 0"
-    ).format(alter=Literal(f'ALTER ROLE "{role}" '), rows=rows, role=Literal(role))
+    ).format(alter=Literal(f'ALTER ROLE "{role}" '), rows=rows, role=Literal(str(role)))
 
 
 def _memberships(role: Role) -> Iterator[DesiredState]:
@@ -156,7 +156,7 @@ def _memberships(role: Role) -> Iterator[DesiredState]:
             "SELECT format('REVOKE %s FROM %I GRANTED BY %s', roleid::regrole, {role}::text, grantor::regrole)"
             " FROM pg_auth_members WHERE member = to_regrole({role})"
             " AND roleid::regrole::text <> ALL ({declared}::text[])"
-        ).format(role=Literal(role), declared=Literal(declared)),
+        ).format(role=Literal(str(role)), declared=Literal(declared)),
     )
     for group in declared:
         yield DesiredState(
@@ -164,14 +164,14 @@ def _memberships(role: Role) -> Iterator[DesiredState]:
             SQL(
                 "SELECT {grant}::text WHERE NOT EXISTS (SELECT FROM pg_auth_members"
                 " WHERE member = to_regrole({role}) AND roleid = to_regrole({group}))"
-            ).format(grant=Literal(f'GRANT {group} TO "{role}"'), role=Literal(role), group=Literal(group)),
+            ).format(grant=Literal(f'GRANT {group} TO "{role}"'), role=Literal(str(role)), group=Literal(group)),
             fallback=_WITHOUT_READ_ALL,
         )
 
 
 def _on_database() -> Iterator[DesiredState]:
-    names = {"database": Identifier(DATABASE_NAME), "owner": Identifier(Role.OWNER)}
-    theirs = {"name": Literal(DATABASE_NAME), "role": Literal(Role.OWNER)}
+    names = {"database": Identifier(database_name()), "owner": Identifier(str(Role.OWNER))}
+    theirs = {"name": Literal(database_name()), "role": Literal(str(Role.OWNER))}
     # PostgreSQL 16 lets an administrator give ownership only to a role it may become; a superuser always may.
     yield DesiredState(
         f"the administrator may not become {Role.OWNER}",
@@ -182,20 +182,20 @@ def _on_database() -> Iterator[DesiredState]:
     )
     # template0 brings no rights and no objects of the site, and the server's default locale.
     yield DesiredState(
-        f"there is no database {DATABASE_NAME}",
+        f"there is no database {database_name()}",
         otherwise(
             SQL("EXISTS (SELECT FROM pg_database WHERE datname = {name})").format(**theirs),
             SQL("CREATE DATABASE {database} OWNER {owner} TEMPLATE template0 ENCODING 'UTF8'").format(**names),
         ),
     )
     yield DesiredState(
-        f"database {DATABASE_NAME} does not belong to {Role.OWNER}",
+        f"database {database_name()} does not belong to {Role.OWNER}",
         SQL("SELECT {statement}::text FROM pg_database WHERE datname = {name} AND datdba <> to_regrole({role})").format(
             statement=Literal(SQL("ALTER DATABASE {database} OWNER TO {owner}").format(**names).as_string()), **theirs
         ),
     )
     yield DesiredState(
-        f"database {DATABASE_NAME} takes no connections",
+        f"database {database_name()} takes no connections",
         SQL(
             "SELECT {alter}::text || CASE datconnlimit WHEN 0 THEN 'CONNECTION LIMIT -1'"
             " ELSE 'ALLOW_CONNECTIONS true' END"
@@ -206,11 +206,11 @@ def _on_database() -> Iterator[DesiredState]:
 
 def _refuse_other_encoding(connection: BoundedConnection) -> None:
     row = connection.execute(
-        "SELECT pg_encoding_to_char(encoding) FROM pg_database WHERE datname = %s", [DATABASE_NAME]
+        "SELECT pg_encoding_to_char(encoding) FROM pg_database WHERE datname = %s", [database_name()]
     ).fetchone()
     if row and row[0] != "UTF8":
         raise RightsError(
-            f"Database {DATABASE_NAME!r} on {connection.info.host}:{connection.info.port} has the encoding {row[0]}; "
+            f"Database {database_name()!r} on {connection.info.host}:{connection.info.port} has the encoding {row[0]}; "
             "it must be UTF8. Dump it, drop it and run the command again, then restore."
         )
 
@@ -249,13 +249,13 @@ def _set_password(connection: BoundedConnection, role: Role, settings: Settings)
 
 def password_statement(role: Role, settings: Settings) -> str:
     """Return the statement that gives `role` its password: as a verifier, since the server logs statements."""
-    verifier = scram_verifier(role, settings.role_password(role))
-    return SQL("ALTER ROLE {} PASSWORD {}").format(Identifier(role), Literal(verifier)).as_string()
+    verifier = scram_verifier(str(role), settings.role_password(role))
+    return SQL("ALTER ROLE {} PASSWORD {}").format(Identifier(str(role)), Literal(verifier)).as_string()
 
 
 def _login(administrator: BoundedConnection, admin: DatabaseUrl, role: Role, settings: Settings) -> BoundedConnection:
     """Connect as `role` to the application's database; where that is refused, set its password and try once more."""
-    url = replace(admin, user=role, password=settings.role_password(role), database=DATABASE_NAME)
+    url = replace(admin, user=str(role), password=settings.role_password(role), database=database_name())
     try:
         return connect(url, settings, parameters=_LOCK_TIMEOUT)
     except DatabaseUnavailable as error:

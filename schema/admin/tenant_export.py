@@ -15,6 +15,7 @@ from typing import LiteralString, NamedTuple, TextIO
 from psycopg.sql import SQL, Identifier
 
 from infra.config.files import draft_for
+from infra.config.settings import function_schema
 from schema.admin.whole_tenant import TenantTable, WholeTenant
 from schema.client.connection import BoundedConnection
 from schema.errors import TenantError
@@ -55,7 +56,7 @@ _TRIGGERS: LiteralString = """
                   CASE tgenabled WHEN 'A' THEN 'ALWAYS ' ELSE '' END, tgname)
     FROM pg_trigger
     WHERE tgrelid = ANY (%(tables)s) AND NOT tgisinternal AND tgparentid = 0 AND tgenabled IN ('O', 'A')
-      AND tgtype & 4 <> 0 AND tgfoid IS DISTINCT FROM to_regproc('app.keep_tenant_directory')
+      AND tgtype & 4 <> 0 AND tgfoid IS DISTINCT FROM to_regproc(%(directory)s)
     ORDER BY 1
 """
 # All tenants count with one sequence: it may only go on.
@@ -179,7 +180,7 @@ def _restoring(connection: BoundedConnection, tables: Sequence[TenantTable]) -> 
     they are altered, and triggers on new rows are disabled, which locks their tables until the transaction ends.
     """
     by_oid = {connection.execute(_OIDS, [_name(table)]).fetchall()[0][0]: table for table in tables}
-    oids = {"tables": list(by_oid)}
+    oids = {"tables": list(by_oid), "directory": f"{function_schema()}.keep_tenant_directory"}
     keys = connection.execute(_KEYS, oids).fetchall()
     references: dict[int, set[int]] = defaultdict(set)
     for child, parent, _, _ in keys:

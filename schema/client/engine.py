@@ -50,7 +50,7 @@ def create_engine(url: DatabaseUrl, settings: Settings) -> Engine:
 
 
 def maintenance_engine(url: DatabaseUrl, settings: Settings) -> Engine:
-    """Return the engine of app_maintenance, which sees every tenant: for `schema.client.maintenance_session` alone.
+    """Return the engine of the maintenance role, which sees every tenant: for `maintenance_session` alone.
 
     Statements end after DATABASE_STATEMENT_TIMEOUT, and no connection is kept.
     """

@@ -5,6 +5,7 @@ from typing import Any
 
 import psycopg
 
+from infra.config.settings import Role
 from infra.config.urls import DatabaseUrl
 from schema.errors import RoleBypassesIsolation
 
@@ -46,7 +47,7 @@ class Bypass:
         return RoleBypassesIsolation(
             f"{self.role} may not serve the application on database {url.database!r} at {url.host}:{url.port}: it is "
             f"{what}, whom row level security does not hold. Set DATABASE_URL to a role that owns nothing and is a "
-            "member of nothing, such as app_user; `invoke up` puts the roles of the local stack right.",
+            f"member of nothing, such as {Role.USER}; `invoke up` puts the roles of the local stack right.",
             role=self.role,
         )
 

@@ -13,6 +13,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Engine
 
+from infra.config.settings import Role
 from schema.client.dialect import AsyncTenantDialect, TenantDialect, engine_of
 from schema.client.handlers import refuse_later_work, refuse_unless_plain
 from schema.client.logs import log
@@ -106,7 +107,7 @@ def announce_maintenance(engine: Engine, reason: str, *, read_only: bool) -> Non
     if isinstance(engine.dialect, TenantDialect | AsyncTenantDialect):
         raise TenantContextError(
             "The application's engine serves one tenant at a time. Pass the maintenance_engine(url, settings) of "
-            "schema.client, or under asyncio that of schema.client.aio, with the URL of app_maintenance "
+            f"schema.client, or under asyncio that of schema.client.aio, with the URL of {Role.MAINTENANCE} "
             "(DATABASE_MAINTENANCE_URL).",
             fault=ContextFault.OTHER_ENGINE,
         )

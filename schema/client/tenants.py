@@ -4,6 +4,7 @@ from uuid import UUID
 
 from sqlalchemy import Engine, TextClause, text
 
+from infra.config.settings import function_schema
 from schema.client.session import tenantless_connection
 
 
@@ -30,5 +31,5 @@ def tenant_question(slug: str | None, external_id: str | None) -> TextClause:
     """
     if (slug is None) == (external_id is None):
         raise ValueError("give slug or external_id, and not both")
-    question = text("SELECT app.resolve_tenant(:slug, :external_id)")
+    question = text(f"SELECT {function_schema()}.resolve_tenant(:slug, :external_id)")
     return question.bindparams(slug=slug or None, external_id=external_id or None)

@@ -7,10 +7,10 @@ attack. A row that could not be made up is never explained: nothing was tried wi
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from infra.config.settings import Role
+from infra.config.settings import Role, function_schema
 from schema.isolation.finding import Finding
 
-_TENANT_FUNCTION = "app.tenant_id()"
+_TENANT_FUNCTION = f"{function_schema()}.tenant_id()"
 _BYPASSING = frozenset({"SUPERUSER", "BYPASSRLS"})
 _ON_ROLES = frozenset({"role-membership", "session-default"})
 _ON_TABLES = frozenset(
@@ -75,7 +75,7 @@ def _rank(found: Finding) -> int:
 
 def _is_past_policies(found: Finding) -> bool:
     """Return whether it lets the application past every policy."""
-    if _role_of(found) in {Role.OWNER, Role.MAINTENANCE}:
+    if _role_of(found) in {str(Role.OWNER), str(Role.MAINTENANCE)}:
         return False
     by_attribute = found.rule == "role-attribute" and found.object.partition(" ")[0] in _BYPASSING
     return by_attribute or found.rule in _ON_ROLES

@@ -9,6 +9,7 @@ from schema.isolation.declarations import Declarations, sift
 from schema.isolation.report import Report, Stage
 from schema.isolation.rules import RULES
 from schema.isolation.stages import Stages, stage_of
+from schema.migration.written_name import require_written_name
 
 _ON_OTHERS = {Stage.MIGRATIONS: 1, Stage.MODELS: 2}
 """How many rules there are beside those on the catalogue; squawk's own are not counted."""
@@ -30,8 +31,9 @@ def check(
     databases; without `user` there are no attacks. What fails is in the report, beside what the others found.
 
     Raises:
-        ConfigError: pyproject.toml cannot be read.
+        ConfigError: pyproject.toml cannot be read, or has another name than the migrations are written for.
     """
+    require_written_name(checkout)
     declared = Declarations.load(checkout / "pyproject.toml")
     stages = Stages(owner, user, settings, declared, say, checkout)
     results = stages.run()

@@ -11,16 +11,17 @@ invoices = "tests.factories:invoice"
 """
 
 import re
-import tomllib
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from infra.config.errors import ConfigError
+from infra.config.ground import TABLE, read_ground, require_known
 from schema.isolation.finding import Finding
 
-_WHERE = "tool.groundwork.isolation"
+_WHERE = f"{TABLE}.isolation"
+_KEYS = {"allow": dict, "factories": dict}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,18 +46,10 @@ class Declarations:
         """Read a pyproject.toml; one that says nothing of isolation allows nothing.
 
         Raises:
-            ConfigError: the file cannot be read, or a value stands where none can; names file and key.
+            ConfigError: the file cannot be read, a key is unknown or has a value that it cannot have; names both.
         """
-        try:
-            with pyproject.open("rb") as stream:
-                document = tomllib.load(stream)
-        except (OSError, tomllib.TOMLDecodeError) as error:
-            raise ConfigError(
-                f"{pyproject} cannot be read: {error}. It holds what the isolation check allows.", file=pyproject
-            ) from None
-        section: Mapping[str, Any] = document
-        for key in _WHERE.split("."):
-            section = _table(section, key, pyproject)
+        section = read_ground(pyproject).isolation
+        require_known(section, _KEYS, _WHERE, pyproject)
         allow = _table(section, "allow", pyproject)
         return cls(
             tuple(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, LiteralString, TypeVar
 import psycopg
 from psycopg.sql import SQL
 
-from infra.config.settings import Role
+from infra.config.settings import Role, function_schema
 from schema.errors import SchemaError
 from schema.isolation import queries, role_queries
 from schema.isolation.facts import (
@@ -48,7 +48,7 @@ _TEMPORARY = re.compile(r"\bpg_temp(_\d+)?\.")
 _OWNER = "SELECT datdba::regrole::text, quote_ident(%(user)s) FROM pg_database WHERE datname = current_database()"
 
 
-def read(connection: psycopg.Connection[Any], user: str = Role.USER.value) -> Catalogue:
+def read(connection: psycopg.Connection[Any], user: str = str(Role.USER)) -> Catalogue:
     """Read the catalogue of the database that `connection` is on, as it is inside the connection's transaction.
 
     `user` is the role that the application connects as. Nothing is written: what is needed for a moment is rolled back.
@@ -58,12 +58,12 @@ def read(connection: psycopg.Connection[Any], user: str = Role.USER.value) -> Ca
     with connection.transaction(force_rollback=True):
         # Names of `public` stand without their schema, all others with it.
         connection.execute("SET LOCAL search_path = public")
-        names = {"owner": Role.OWNER.value, "maintenance": Role.MAINTENANCE.value, "application": Role.USER.value}
+        names = {"owner": str(Role.OWNER), "maintenance": str(Role.MAINTENANCE), "application": str(Role.USER)}
         held = connection.execute(role_queries.APPLICATION, {"user": user, **names}).fetchall()
         known = {
             "user": user,
-            "maintenance": Role.MAINTENANCE.value,
-            "roles": [role.value for role in Role],
+            "maintenance": str(Role.MAINTENANCE),
+            "roles": [str(role) for role in Role],
             "judged": [oid for oid, _, beyond in held if not beyond],
         }
 
@@ -113,7 +113,8 @@ def _read_declared_predicate(connection: psycopg.Connection[Any]) -> str | None:
 
     CREATE POLICY takes ACCESS EXCLUSIVE (PostgreSQL manual, 13.3.1), so a table that somebody uses will not do.
     """
-    if connection.execute("SELECT to_regprocedure('app.tenant_id()')").fetchone() == (None,):
+    function = [f"{function_schema()}.tenant_id()"]
+    if connection.execute("SELECT to_regprocedure(%s)", function).fetchone() == (None,):
         return None
     with connection.transaction(force_rollback=True):
         connection.execute("CREATE TEMPORARY TABLE groundwork_isolation (tenant_id uuid)")

@@ -63,7 +63,7 @@ class Stages:
 
     def _read(self, connection: BoundedConnection) -> Catalogue:
         try:
-            return read(connection, self.user.user if self.user else Role.USER)
+            return read(connection, self.user.user if self.user else str(Role.USER))
         except psycopg.OperationalError as error:
             raise unavailable(self.owner, error, lost=True) from error
         except psycopg.Error as error:

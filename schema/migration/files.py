@@ -1,7 +1,5 @@
 """The migrations of a checkout, and where a database stands among them."""
 
-import shutil
-import subprocess
 import sys
 import time
 import warnings
@@ -10,7 +8,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +20,11 @@ from psycopg.sql import SQL, Identifier
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
-from infra.config.settings import FUNCTION_SCHEMA
+from infra.config.settings import function_schema
 from schema.errors import MigrationError, SchemaError
 from schema.migration.branches import Applied, Branches, branched
 from schema.migration.file_order import read_files
+from schema.migration.written_name import require_written_name
 
 _FORMAT = "groundwork.format"
 _SETTLED = 2  # seconds
@@ -46,11 +44,10 @@ class _Config(Config):
 def _format(path: str, _options: object) -> None:
     """Lay a file out as the project's other code, where ruff is installed; what it holds is the same without."""
     _keep_new_from_bytecode(Path(path).parent)
-    # The program itself, where it stands beside Python: it is done before another Python has started.
-    beside = shutil.which("ruff", path=str(Path(sys.executable).parent))
-    if beside or find_spec("ruff"):
-        words = [beside] if beside else [sys.executable, "-m", "ruff"]
-        subprocess.run([*words, "format", "--quiet", path], check=False, capture_output=True)
+    from schema.migration.layout import laid_out
+
+    file = Path(path)
+    file.write_text(laid_out(file.read_text(encoding="utf-8"), file), encoding="utf-8")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +66,11 @@ class Migrations:
         `applied` asks a database what it has applied; only the advice on branches needs it.
 
         Raises:
+            ConfigError: they were written for another name than pyproject.toml has.
             MigrationError: a file cannot be read, two have one number, or they end in several heads; names files.
         """
         config, scripts = open_scripts(checkout)
+        require_written_name(checkout)
         with explained(lambda reason: f"The migrations of {checkout} cannot be read: {reason}"):
             return cls(checkout, config, scripts, _single_head(checkout, scripts, applied))
 
@@ -142,7 +141,7 @@ def _keep_new_from_bytecode(versions: Path) -> None:
 
 def applied(connection: Connection) -> tuple[str, ...]:
     """Return the revisions the database is at: none, one, or several where its history branched."""
-    context = MigrationContext.configure(connection, opts={"version_table_schema": FUNCTION_SCHEMA})
+    context = MigrationContext.configure(connection, opts={"version_table_schema": function_schema()})
     heads = context.get_current_heads()
     # Alembic takes a connection that is in a transaction for one whose transactions are not its own.
     connection.rollback()
@@ -153,7 +152,7 @@ def applied_revisions(connection: "psycopg.Connection[Any]") -> tuple[str, ...]:
     """Return the same by a connection of psycopg in autocommit."""
     try:
         rows = connection.execute(
-            SQL("SELECT version_num FROM {}").format(Identifier(FUNCTION_SCHEMA, "alembic_version"))
+            SQL("SELECT version_num FROM {}").format(Identifier(function_schema(), "alembic_version"))
         ).fetchall()
     except psycopg.errors.UndefinedTable:
         return ()

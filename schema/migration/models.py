@@ -13,12 +13,12 @@ from sqlalchemy import MetaData
 from sqlalchemy.exc import InvalidRequestError
 from sqlalchemy.orm import configure_mappers
 
+from infra.config.ground import ground, models_folder
 from infra.config.settings import CHECKOUT
 from schema.errors import ModelError, SchemaError, TenancyError
 from schema.migration.model_source import Place
 from schema.migration.own_files import is_own
 
-_MODELS = "schema.models"
 _NAMED = re.compile(r"""['"](\w[\w.]*)['"]""")
 _MAPPER = re.compile(r"""[Mm]apper\[(\w+)\(|'(\w+)\.\w+'|table '(\w+)'|^(\w+): """)
 _BACKGROUND = re.compile(r"\s*\(Background on this error at: \S+\)")
@@ -29,11 +29,14 @@ def load_models() -> MetaData:
     """Return what the models declare, every relationship and foreign key resolved.
 
     Raises:
+        ConfigError: there is no such package as pyproject.toml names.
         ModelError: a model, or a module that declares one, cannot be read.
         TenancyError: a model declares what would not keep tenants apart.
     """
+    package = ground().models
+    models_folder()
     try:
-        metadata: MetaData = import_module(_MODELS).metadata  # a model that is wrong is explained here
+        metadata: MetaData = import_module(package).metadata  # a model that is wrong is explained here
 
         configure_mappers()
         _resolve(metadata)
@@ -56,7 +59,7 @@ def _resolve(metadata: MetaData) -> None:
 
 def _explained(error: BaseException) -> ModelError:
     place = _place(error)
-    where = f"{place}: " if place else "schema/models: "
+    where = f"{place}: " if place else f"{ground().models}: "
     what = f"model {place.model} cannot be read" if place and place.model else "the models cannot be read"
     return ModelError(
         f"{where}{what}: {_reason(error)} Nothing was changed.",

@@ -7,14 +7,15 @@ import psycopg
 from psycopg.sql import SQL, Identifier
 
 from infra.config.extensions import TEMPLATE, declared_extensions
-from infra.config.settings import Settings
+from infra.config.settings import Settings, database_name
 from infra.config.urls import DatabaseUrl
 from schema.admin.extensions import template_comment, template_note
 from schema.admin.grants import grant_rights
 from schema.client.connection import BoundedConnection, connect
 from schema.errors import MigrationError
 
-PREFIX = "groundwork_shadow_"
+PREFIX = f"groundwork_shadow_{database_name()}_"
+"""Products that share a server make databases of different names, and each drops its own."""
 _APPLICATION = "groundwork shadow"
 
 # A shadow database is named after the server process that made it: it is left over once that one is gone.

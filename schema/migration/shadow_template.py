@@ -1,7 +1,7 @@
 """Shadow databases that begin where the migrations end: clones of a template that is made once."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -11,20 +11,19 @@ from psycopg.sql import SQL, Identifier
 
 from infra.config.digest import digest
 from infra.config.extensions import declared_extensions
-from infra.config.settings import CHECKOUT, Settings
+from infra.config.ground import ground, models_folder
+from infra.config.settings import CHECKOUT, Settings, database_name
 from infra.config.urls import DatabaseUrl
 from schema.client.connection import connect
 from schema.errors import MigrationError
 from schema.migration.shadow import drop_database, shadow_database
 
-PREFIX = "groundwork_template_"
+_PREFIX = "groundwork_template_"
+PREFIX = f"{_PREFIX}{database_name()}_"
 Ephemeral = Callable[[], AbstractContextManager[DatabaseUrl]]
 """Starts a server that is gone when the block ends, and gives the URL of a database's owner on it."""
 
 _PACKAGE = CHECKOUT / "schema"
-# What a model is changes nothing of what the migrations make, but where one of them imports it.
-_MODELS = _PACKAGE / "models"
-_IMPORT = re.compile(r"^\s*(?:from|import)\s+(schema\.models[\w.]*)", re.MULTILINE)
 _LIBRARIES = ("alembic", "psycopg", "sqlalchemy")
 _MAY_CREATE = "SELECT rolcreatedb OR rolsuper FROM pg_roles WHERE rolname = current_user"
 
@@ -36,15 +35,25 @@ def key(checkout: Path, versions: str | Path) -> str:
     versions of the libraries and the declared extensions. A template made by other code is never taken for this one's.
     """
     files = sorted(Path(versions).glob("*.py"))
-    imported = {module for file in files for module in _IMPORT.findall(file.read_text(encoding="utf-8"))}
-    models = [CHECKOUT / f"{module.replace('.', '/')}.py" for module in sorted(imported)]
-    code = [checkout / "migrations" / "env.py", *files, *models, *_but_models()]
+    models = models_folder()
+    code = [checkout / "migrations" / "env.py", *files, *_imported(models, files), *_but_models(models)]
     return digest(code, *map(version, _LIBRARIES), *declared_extensions(checkout))[:16]
 
 
-def _but_models() -> Iterator[Path]:
-    """Yield what the package holds beside the product's models."""
-    return (path for path in sorted(_PACKAGE.iterdir()) if path not in {_MODELS, _PACKAGE / "__pycache__"})
+def _imported(models: Path, files: Iterable[Path]) -> Iterator[Path]:
+    """Yield the models that migrations import: as a module, and as a package with all that is in it."""
+    pattern = re.compile(rf"^\s*(?:from|import)\s+{re.escape(ground().models)}\b([\w.]*)", re.MULTILINE)
+    for module in sorted({name for file in files for name in pattern.findall(file.read_text(encoding="utf-8"))}):
+        package = models.joinpath(*module.split("."))
+        yield from (package.with_suffix(".py"), package)
+
+
+def _but_models(models: Path) -> Iterator[Path]:
+    """Yield what the package holds beside the product's models.
+
+    What a model is changes nothing of what the migrations make, but where one of them imports it.
+    """
+    return (path for path in sorted(_PACKAGE.iterdir()) if path not in {models, _PACKAGE / "__pycache__"})
 
 
 @contextmanager
@@ -94,7 +103,7 @@ def _exists(owner: DatabaseUrl, settings: Settings, name: str) -> bool:
     """Return whether the template is there, and drop those of other keys."""
     every = "SELECT datname FROM pg_database WHERE starts_with(datname, %s) AND datdba = current_user::regrole"
     with connect(owner, settings, autocommit=True) as connection:
-        found = [database for (database,) in connection.execute(every, [PREFIX])]
+        found = [database for (database,) in connection.execute(every, [_PREFIX])]
         for stale in found:
             if stale != name:
                 drop_database(connection, stale)

@@ -1,11 +1,15 @@
-"""The functions in schema `app`, as the literal SQL that migrations carry."""
+"""The ground's functions, as the literal SQL that migrations carry.
+
+They are in the schema that is called as the product. The settings app.tenant_id and app.user_id, which say for whom a
+transaction is, belong to the session and are called so everywhere.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import TextClause, text
 
-from infra.config.settings import Role
+from infra.config.settings import Role, function_schema
 from schema.errors import TenancyError
 
 
@@ -27,13 +31,15 @@ class Function:
         return f"DROP {self.kind} {self.signature}"
 
 
+_SCHEMA = function_schema()
+
 # RFC 9562, 5.7: 48 bits of milliseconds, version, rand_a, variant, rand_b. By 6.2 method 3, rand_a holds the fraction
 # of the millisecond in 1/4096ths, so ids of one server sort by time to the microsecond. The variant and 62 random bits
 # are those of the version 4 id. An int2 of 0x7000 | rand_a never exceeds 0x7FFF.
 UUID7 = Function(
-    signature="app.uuid7()",
-    create="""\
-CREATE OR REPLACE FUNCTION app.uuid7() RETURNS uuid LANGUAGE plpgsql VOLATILE PARALLEL SAFE AS $$
+    signature=f"{_SCHEMA}.uuid7()",
+    create=f"""\
+CREATE OR REPLACE FUNCTION {_SCHEMA}.uuid7() RETURNS uuid LANGUAGE plpgsql VOLATILE PARALLEL SAFE AS $$
 DECLARE
   microseconds pg_catalog.int8 := pg_catalog.date_part('epoch', pg_catalog.clock_timestamp()) * 1000000;
 BEGIN
@@ -48,9 +54,9 @@ END $$""",
 # Raises on both forms of "not set": NULL on a new connection, '' after a transaction that had set it. STABLE, because
 # an IMMUTABLE one is folded into prepared plans and would keep the first tenant's id.
 TENANT_ID = Function(
-    signature="app.tenant_id()",
-    create="""\
-CREATE OR REPLACE FUNCTION app.tenant_id() RETURNS uuid LANGUAGE plpgsql STABLE PARALLEL SAFE AS $$
+    signature=f"{_SCHEMA}.tenant_id()",
+    create=f"""\
+CREATE OR REPLACE FUNCTION {_SCHEMA}.tenant_id() RETURNS uuid LANGUAGE plpgsql STABLE PARALLEL SAFE AS $$
 DECLARE t pg_catalog.text := pg_catalog.current_setting('app.tenant_id', true);
 BEGIN
   IF t IS NULL OR t OPERATOR(pg_catalog.=) '' THEN
@@ -61,9 +67,9 @@ END $$""",
 
 # Of the trigger that each tenant table has: plain SQL moves the time as well as SQLAlchemy does.
 SET_UPDATED_AT = Function(
-    signature="app.set_updated_at()",
-    create="""\
-CREATE OR REPLACE FUNCTION app.set_updated_at() RETURNS trigger LANGUAGE plpgsql AS $$
+    signature=f"{_SCHEMA}.set_updated_at()",
+    create=f"""\
+CREATE OR REPLACE FUNCTION {_SCHEMA}.set_updated_at() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
   NEW.updated_at := pg_catalog.now();
   RETURN NEW;
@@ -73,30 +79,30 @@ END $$""",
 # Both of the directory run as its owner, which no policy lets see past one tenant: the directory has no policies, and
 # no role but the owner has a right on it. An id is all that comes out.
 KEEP_TENANT_DIRECTORY = Function(
-    signature="app.keep_tenant_directory()",
-    create="""\
-CREATE OR REPLACE FUNCTION app.keep_tenant_directory() RETURNS trigger LANGUAGE plpgsql
+    signature=f"{_SCHEMA}.keep_tenant_directory()",
+    create=f"""\
+CREATE OR REPLACE FUNCTION {_SCHEMA}.keep_tenant_directory() RETURNS trigger LANGUAGE plpgsql
   SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   INSERT INTO public.tenant_directory (tenant_id, slug, external_id)
     VALUES (NEW.tenant_id, NEW.slug, NEW.external_id)
     ON CONFLICT (tenant_id) DO UPDATE SET slug = EXCLUDED.slug, external_id = EXCLUDED.external_id;
   RETURN NULL;
-END $$""",
-    rights=("REVOKE EXECUTE ON FUNCTION app.keep_tenant_directory() FROM PUBLIC",),
+END $$""",  # noqa: S608 - the schema is the project's own
+    rights=(f"REVOKE EXECUTE ON FUNCTION {_SCHEMA}.keep_tenant_directory() FROM PUBLIC",),
 )
 RESOLVE_TENANT = Function(
-    signature="app.resolve_tenant(text, text)",
-    create="""\
-CREATE OR REPLACE FUNCTION app.resolve_tenant(by_slug text, by_external_id text) RETURNS uuid
+    signature=f"{_SCHEMA}.resolve_tenant(text, text)",
+    create=f"""\
+CREATE OR REPLACE FUNCTION {_SCHEMA}.resolve_tenant(by_slug text, by_external_id text) RETURNS uuid
   LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   RETURN (SELECT tenant_id FROM public.tenant_directory
     WHERE slug = by_slug AND by_external_id IS NULL OR external_id = by_external_id AND by_slug IS NULL);
-END $$""",
+END $$""",  # noqa: S608 - the schema is the project's own
     rights=(
-        "REVOKE EXECUTE ON FUNCTION app.resolve_tenant(text, text) FROM PUBLIC",
-        f"GRANT EXECUTE ON FUNCTION app.resolve_tenant(text, text) TO {Role.USER}",
+        f"REVOKE EXECUTE ON FUNCTION {_SCHEMA}.resolve_tenant(text, text) FROM PUBLIC",
+        f"GRANT EXECUTE ON FUNCTION {_SCHEMA}.resolve_tenant(text, text) TO {Role.USER}",
     ),
 )
 

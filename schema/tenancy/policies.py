@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from infra.config.settings import Role
+from infra.config.settings import Role, function_schema
 from infra.config.sql_text import quote
 
 INLINE = False
@@ -20,7 +20,8 @@ def tenant_predicate(*, inline: bool = INLINE) -> str:
 
     The sub-select is evaluated once a statement and not once a row, and a cursor keeps its tenant while it is open.
     """
-    return f"tenant_id = {'app.tenant_id()' if inline else '(SELECT app.tenant_id())'}"
+    function = f"{function_schema()}.tenant_id()"
+    return f"tenant_id = {function if inline else f'(SELECT {function})'}"
 
 
 PREDICATE = tenant_predicate()
@@ -150,12 +151,13 @@ ENABLED = Flag("ENABLE", "DISABLE")
 FORCED = Flag("FORCE", "NO FORCE")
 UPDATED_AT_TRIGGER = Trigger(
     "set_updated_at",
-    f"CREATE TRIGGER set_updated_at BEFORE UPDATE ON {TABLE}\n  FOR EACH ROW EXECUTE FUNCTION app.set_updated_at()",
+    f"CREATE TRIGGER set_updated_at BEFORE UPDATE ON {TABLE}\n"
+    f"  FOR EACH ROW EXECUTE FUNCTION {function_schema()}.set_updated_at()",
 )
 # TRUNCATE ignores row level security and is never granted.
 ROWS = ("SELECT", "INSERT", "UPDATE", "DELETE")
 """What the application may do with the rows of a table, in the order in which PostgreSQL names it."""
-APPLICATION = Grant(Role.USER.value, ROWS)
+APPLICATION = Grant(str(Role.USER), ROWS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,8 +173,8 @@ class Grants:
         whole = tuple(privilege for privilege in ROWS if privilege in self.privileges)
         some = self.update or (set(columns) - set(self.update_except) if self.update_except else ())
         return (
-            *((Grant(Role.USER.value, whole),) if whole else ()),
-            *((Grant(Role.USER.value, ("UPDATE",), tuple(sorted(some))),) if some else ()),
+            *((Grant(str(Role.USER), whole),) if whole else ()),
+            *((Grant(str(Role.USER), ("UPDATE",), tuple(sorted(some))),) if some else ()),
         )
 
     def offences(self, columns: Iterable[str]) -> Iterator[str]:
@@ -215,7 +217,7 @@ def restrictive_policy(name: str, using: str, *, check: str | None = None) -> Po
     """
     if name in {PERMIT, RESTRICT}:
         raise ValueError(f"{name!r} is the name of a tenant policy. Give this one a name of its own.")
-    return Policy(name, "RESTRICTIVE", using, using if check is None else check, roles=(Role.USER.value,))
+    return Policy(name, "RESTRICTIVE", using, using if check is None else check, roles=(str(Role.USER),))
 
 
 def narrowing(name: str, using: str, *, check: str | None = None) -> Policy:
@@ -235,7 +237,7 @@ def offence_of(policy: Policy) -> str:
             f"policy {policy.name} is {policy.kind}, so that it could only widen what a tenant sees. Use "
             "restrictive_policy(…)."
         )
-    if bound := {"public", Role.OWNER.value}.intersection(policy.roles):
+    if bound := {"public", str(Role.OWNER)}.intersection(policy.roles):
         return (
             f"policy {policy.name} binds {', '.join(sorted(bound))}, so that the owner would miss rows when a tenant "
             "is exported or deleted. Use restrictive_policy(…), which binds the application."

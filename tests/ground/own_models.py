@@ -10,11 +10,15 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import tomlkit
+
+from infra.config.ground import Ground, read_ground
 from infra.config.settings import CHECKOUT
 
 OWN = Path(__file__).parent / "product"
 _PLACES = {"models": Path("schema", "models"), "versions": Path("migrations", "versions")}
 ISOLATION = OWN / "isolation.toml"
+_NAMES = ("name", "models", "extensions")
 _ISOLATION_TABLES = re.compile(
     r"^\[tool\.groundwork\.isolation\b.*?(?=^\[(?!tool\.groundwork\.isolation\b)|\Z)", re.MULTILINE | re.DOTALL
 )
@@ -23,7 +27,10 @@ _LEFT_OUT = shutil.ignore_patterns(".git", ".venv", "venv", ".env", "*.egg-info"
 
 
 def has_own_models(checkout: Path = CHECKOUT) -> bool:
-    """Return whether a checkout declares and migrates what the ground's tests are written for, and nothing else."""
+    """Return whether a checkout declares and migrates what the ground's tests are written for, by their names."""
+    named = read_ground(checkout / "pyproject.toml")
+    if (named.name, named.models) != (Ground().name, Ground().models) or named.extensions:
+        return False
     return all({*_files(OWN / own)} == {*_files(checkout / place)} for own, place in _PLACES.items())
 
 
@@ -35,8 +42,16 @@ def copy_with_own_models(folder: Path, checkout: Path = CHECKOUT) -> None:
         shutil.copytree(OWN / own, folder / place)
     (folder / "infra" / "product" / "tasks.py").unlink(missing_ok=True)
     pyproject = folder / "pyproject.toml"
-    others = _ISOLATION_TABLES.sub("", pyproject.read_text(encoding="utf-8"))
+    others = without_names(_ISOLATION_TABLES.sub("", pyproject.read_text(encoding="utf-8")))
     pyproject.write_text(f"{others}\n{ISOLATION.read_text(encoding='utf-8')}", encoding="utf-8")
+
+
+def without_names(text: str) -> str:
+    """Return a pyproject.toml that has the names by default, and no extensions."""
+    document = tomlkit.parse(text)
+    for key in _NAMES:
+        document["tool"].get("groundwork", {}).pop(key, None)
+    return tomlkit.dumps(document)
 
 
 def take_as_own(checkout: Path) -> None:

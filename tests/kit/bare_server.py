@@ -14,7 +14,7 @@ from infra.config.endpoints import admin_url
 from infra.config.extensions import TEMPLATE
 from infra.config.identity import Project
 from infra.config.secret import Secret
-from infra.config.settings import CHECKOUT, DATABASE_NAME, BackendChoice, Role
+from infra.config.settings import CHECKOUT, BackendChoice, Role, database_name
 from infra.config.urls import DatabaseUrl
 from infra.declaration.spec import build_stack
 from infra.stack.locks import project_lock
@@ -67,7 +67,7 @@ def _remove_product(superuser: DatabaseUrl) -> None:
         superuser,
         f"UPDATE pg_database SET datistemplate = false WHERE datname = '{TEMPLATE}'",
         f"DROP DATABASE IF EXISTS {TEMPLATE} WITH (FORCE)",
-        f"DROP DATABASE IF EXISTS {DATABASE_NAME} WITH (FORCE)",
+        f"DROP DATABASE IF EXISTS {database_name()} WITH (FORCE)",
         *(f"DROP ROLE IF EXISTS {role}" for role in Role),
     )
 
@@ -84,7 +84,7 @@ def ask(url: DatabaseUrl, *statements: str) -> list[tuple[Any, ...]]:
 
 def role_at(superuser: DatabaseUrl, role: Role) -> DatabaseUrl:
     """Return a role's URL of the product's database on the superuser's server."""
-    return replace(superuser.on(DATABASE_NAME), user=str(role), password=SETTINGS.role_password(role))
+    return replace(superuser.on(database_name()), user=str(role), password=SETTINGS.role_password(role))
 
 
 def psql(url: DatabaseUrl, text: str) -> "subprocess.CompletedProcess[str]":

@@ -14,7 +14,7 @@ from alembic.operations.ops import DowngradeOps, MigrationScript, UpgradeOps
 from sqlalchemy import Connection, MetaData
 from sqlalchemy.dialects import postgresql
 
-from infra.config.settings import FUNCTION_SCHEMA, BackendChoice, Role
+from infra.config.settings import BackendChoice, Role, function_schema
 from schema.migration.diff.plugin import SIDES, options
 from schema.migration.diff.rendering import render_item
 from schema.migration.diff.rls.catalog import run_script
@@ -158,7 +158,7 @@ class Cases:
             self.connection,
             opts={
                 "target_metadata": declared,
-                "version_table_schema": FUNCTION_SCHEMA,
+                "version_table_schema": function_schema(),
                 "transaction_per_migration": True,
                 "compare_server_default": True,
                 **options(),

@@ -13,14 +13,16 @@ from alembic.operations.ops import DowngradeOps, MigrationScript, UpgradeOps
 from sqlalchemy import Connection, MetaData, text
 from sqlalchemy.dialects import postgresql
 
-from infra.config.settings import FUNCTION_SCHEMA, Role
+from infra.config.settings import Role, function_schema
 from schema.migration.diff.rls import plugin
 from schema.migration.engine import owner_engine
-from schema.models import metadata
+from schema.migration.models import load_models
 from tests.kit.catalogue import OBJECTS
 
 if TYPE_CHECKING:  # pytest rewrites the asserts of a plugin that nobody has imported before it
     from tests.kit.stack import RunningStack
+
+metadata = load_models()
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,7 @@ class Drift:
             self.connection,
             opts={
                 "target_metadata": declared,
-                "version_table_schema": FUNCTION_SCHEMA,
+                "version_table_schema": function_schema(),
                 "compare_server_default": True,
                 "autogenerate_plugins": ("alembic.autogenerate.*", plugin.NAME),
             },

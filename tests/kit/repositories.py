@@ -174,7 +174,7 @@ def _make_the_grounds(folder: Path) -> None:
     """Take a product's name and record out of a copy, where the tests run in the checkout of one."""
     document = tomlkit.parse((folder / pyproject.PATH).read_text(encoding="utf-8"))
     pyproject.rename(document, "groundwork")
-    for key in Record._fields:
+    for key in (*Record._fields, "name", "models"):
         document["tool"]["groundwork"].pop(key, None)
     (folder / pyproject.PATH).write_text(tomlkit.dumps(document), encoding="utf-8")
     (folder / "README.md").write_text("# Groundwork\n", encoding="utf-8")

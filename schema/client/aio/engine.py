@@ -22,7 +22,7 @@ from schema.client.pool import BoundedAsyncPool
 
 
 def maintenance_engine(url: DatabaseUrl, settings: Settings) -> AsyncEngine:
-    """Return the engine of app_maintenance for asyncio: for `schema.client.aio.session.maintenance_session` alone.
+    """Return the engine of the maintenance role for asyncio: for `maintenance_session` alone.
 
     Statements end after DATABASE_STATEMENT_TIMEOUT, and no connection is kept.
     """

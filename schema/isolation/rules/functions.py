@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator
 
+from infra.config.settings import function_schema
 from schema.isolation.facts import PUBLIC, Catalogue, DeclaredFunction, Function
 from schema.isolation.finding import Fault
 from schema.isolation.rules.fixes import AS_SUPERUSER, by_owner_of, grantee
 
-_TENANT = "app.tenant_id()"
+_TENANT = f"{function_schema()}.tenant_id()"
 _PARTS = (
     *("kind", "language", "result", "arguments", "volatility", "security", "call on NULL", "leakproofness"),
     *("parallel safety", "settings", "body", "library", "body"),
@@ -14,7 +15,7 @@ _PARTS = (
 
 
 def tenant_function_missing(catalogue: Catalogue) -> Iterator[Fault]:
-    """The policies ask app.tenant_id() for the tenant; without it there is no isolation to speak of."""
+    """The policies ask the function tenant_id() for the tenant; without it there is no isolation to speak of."""
     if catalogue.reachable_tables and catalogue.predicate is None:
         yield Fault(_TENANT, "the function does not exist", _declarations(catalogue)[_TENANT].statement)
 

@@ -70,7 +70,7 @@ def public_privilege(catalogue: Catalogue) -> Iterator[Fault]:
 def maintenance_privilege(catalogue: Catalogue) -> Iterator[Fault]:
     """The role that sees every tenant changes none."""
     for grant in catalogue.grants:
-        if grant.grantee == Role.MAINTENANCE:
+        if grant.grantee == str(Role.MAINTENANCE):
             declared = _is_declared(grant, _MAINTENANCE)
             if grant.grantable or not declared:
                 yield _fault(catalogue, grant, option_only=declared)

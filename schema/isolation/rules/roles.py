@@ -7,9 +7,9 @@ from schema.isolation.facts import Catalogue, RoleFacts
 from schema.isolation.finding import Fault
 from schema.isolation.rules.fixes import AS_SUPERUSER
 
-_OURS = {role.value for role in Role}
-_ATTRIBUTES = {Role.OWNER.value: {"CREATEDB"}, Role.MAINTENANCE.value: {"BYPASSRLS"}}
-_GROUPS = {Role.MAINTENANCE.value: {"pg_read_all_data"}}
+_OURS = {str(role) for role in Role}
+_ATTRIBUTES = {str(Role.OWNER): {"CREATEDB"}, str(Role.MAINTENANCE): {"BYPASSRLS"}}
+_GROUPS = {str(Role.MAINTENANCE): {"pg_read_all_data"}}
 
 
 def owned_by_user(catalogue: Catalogue) -> Iterator[Fault]:
@@ -36,7 +36,7 @@ def application_role(catalogue: Catalogue) -> Iterator[Fault]:
 def role_missing(catalogue: Catalogue) -> Iterator[Fault]:
     """The roles exist: without them nothing is granted to anybody, and nothing was checked."""
     present = {*catalogue.application, *(role.name for role in catalogue.roles)}
-    for role in Role:
+    for role in map(str, Role):
         if role not in present:
             yield Fault(role, "the role does not exist", "invoke bootstrap")
     if catalogue.user not in present | _OURS:
@@ -71,9 +71,9 @@ def _without(catalogue: Catalogue, role: RoleFacts, attribute: str) -> str:
 
 
 def role_membership(catalogue: Catalogue) -> Iterator[Fault]:
-    """The application is a member of app_user at most: a member of the owner may DISABLE row level security."""
+    """The application is a member of the user role at most: a member of the owner may DISABLE row level security."""
     for role in catalogue.roles:
-        allowed = _GROUPS.get(role.name, set() if role.name in _OURS else {Role.USER.value})
+        allowed = _GROUPS.get(role.name, set() if role.name in _OURS else {str(Role.USER)})
         for group, statement in zip(role.member_of, role.revokes, strict=True):
             if group not in allowed:
                 yield Fault(

@@ -9,12 +9,12 @@ from typing import Any
 import psycopg
 from sqlalchemy import Connection, event
 
-from infra.config.settings import FUNCTION_SCHEMA, AppEnv, Settings
+from infra.config.settings import AppEnv, Settings, function_schema
 from schema.errors import MigrationError, list_message
 from schema.migration.apply.data_loss import find_loss
 from schema.migration.apply.destructive_sql import Kind, Loss, losses
 
-_OWN_TABLE = f"{FUNCTION_SCHEMA}.alembic_version"
+_OWN_TABLE = f"{function_schema()}.alembic_version"
 
 
 class Refused(Exception):

@@ -15,10 +15,10 @@ import psycopg
 from psycopg.rows import class_row
 from psycopg.sql import SQL, Composed, Identifier, Literal
 
-from infra.config.settings import FUNCTION_SCHEMA
+from infra.config.settings import function_schema
 
-TABLE = Identifier(FUNCTION_SCHEMA, "migration_ledger")
-_NAME = f"{FUNCTION_SCHEMA}.migration_ledger"
+TABLE = Identifier(function_schema(), "migration_ledger")
+_NAME = f"{function_schema()}.migration_ledger"
 
 # No right is granted on it; the application's role has none in this schema but to use it.
 CREATE = f"""\

@@ -17,14 +17,14 @@ from pathlib import Path
 import psycopg
 from psycopg.sql import SQL, Identifier
 
-from infra.config.settings import FUNCTION_SCHEMA, Settings
+from infra.config.settings import Settings, function_schema
 from infra.config.urls import DatabaseUrl
 from schema.client.connection import connect
 from schema.migration.apply.fingerprint import migration_code_digest
 from schema.migration.apply.ledger import TABLE
 
 _WHERE_IT_IS = SQL("SELECT version_num, code FROM {} LEFT JOIN {} ON revision = version_num").format(
-    Identifier(FUNCTION_SCHEMA, "alembic_version"), TABLE
+    Identifier(function_schema(), "alembic_version"), TABLE
 )
 
 

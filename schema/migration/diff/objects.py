@@ -269,7 +269,7 @@ class Contents:
 def application_rights(kind: str, *, visible: bool = True) -> tuple[tuple[str, str], ...]:
     """Return the rights of the application on a declared view or sequence; a view that is not the caller's has none."""
     right = {"view": "SELECT", "sequence": "USAGE"}[kind]
-    return ((Role.USER.value, right),) if visible else ()
+    return ((str(Role.USER), right),) if visible else ()
 
 
 def _granted(grants: tuple[tuple[str, str], ...], on: str) -> tuple[str, ...]:

@@ -4,7 +4,7 @@
 follows from code and settings alone. A comparison that found nothing leaves a note with one digest of them. While they
 are as they were, the answer is given again. The digest covers, by content:
 
-- all files of `schema`, `infra` and the migrations' folders, pyproject.toml, tasks.py and .env;
+- all files of `schema`, `infra`, the models' and the migrations' folders, pyproject.toml, tasks.py and .env;
 - every other module of the user's own that the models import, wherever it lies, and which others lie beside it;
 - the names and versions of the installed packages, Python's version and options, and the variables of the environment
   but for those that each terminal has its own of.
@@ -78,9 +78,12 @@ class ComparisonCache:
                 yield f"{name}={value}"
 
     def _paths(self, modules: Iterable[Path] = ()) -> Iterator[Path]:
+        from infra.config.ground import models_folder
         from schema.migration.apply.fingerprint import migration_folders
 
         yield from (self._checkout / name for name in ("schema", "infra", "pyproject.toml", "tasks.py", ".env"))
+        if not (models := models_folder()).is_relative_to(self._checkout / "schema"):
+            yield models
         yield from migration_folders(self._checkout)
         yield from modules
 

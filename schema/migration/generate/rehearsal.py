@@ -9,7 +9,7 @@ from alembic.script import Script
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
-from infra.config.settings import FUNCTION_SCHEMA
+from infra.config.settings import function_schema
 from schema.errors import MigrationError
 from schema.migration.apply.guard import driver_of
 from schema.migration.batching import BatchingConnection
@@ -48,7 +48,7 @@ def _run(connection: Connection, script: Script) -> None:
 
 def _there_and_back(connection: Connection, script: Script) -> None:
     """Run both ways in one transaction, which nobody has to wait for to be written to disk."""
-    opts = {"version_table_schema": FUNCTION_SCHEMA, "transaction_per_migration": True}
+    opts = {"version_table_schema": function_schema(), "transaction_per_migration": True}
     context = MigrationContext.configure(connection, opts=opts)
     with context.begin_transaction(_per_migration=True) as transaction, Operations.context(context):
         for name in ("upgrade", "downgrade"):

@@ -166,5 +166,5 @@ def _url(checkout: Checkout) -> DatabaseUrl:
 def _empty_database(checkout: Checkout) -> None:
     with connect(checkout.admin, checkout.settings, autocommit=True) as connection:
         drop_database(connection, _DATABASE)
-        names = Identifier(_DATABASE), Identifier(Role.OWNER)
+        names = Identifier(_DATABASE), Identifier(str(Role.OWNER))
         connection.execute(SQL("CREATE DATABASE {} OWNER {}").format(*names))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from infra.config.settings import DATABASE_NAME, Role
+from infra.config.settings import Role, database_name
 from schema.admin.roles import ensure
 from schema.client.connection import connect
 from schema.migration.shadow import drop_database
@@ -113,5 +113,5 @@ def _module(checkout: Checkout) -> Path:
 def _empty_database(checkout: Checkout) -> None:
     """Leave what `invoke up` makes: the database, its roles and rights, and nothing in it."""
     with connect(checkout.admin, checkout.settings, autocommit=True) as connection:
-        drop_database(connection, DATABASE_NAME)
+        drop_database(connection, database_name())
     ensure(checkout.admin, checkout.settings)

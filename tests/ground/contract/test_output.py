@@ -39,7 +39,7 @@ def test_up_and_status_tell_programs_where_servers_answer(served: Checkout) -> N
     url = up["services"]["postgres"]["url"]
     with psycopg.connect(url, password=served.settings.app_user_password.reveal()) as connection:
         row = connection.execute("SELECT current_user, current_database()").fetchone()
-        assert row == (Role.USER, served.url(Role.USER).database)
+        assert row == (str(Role.USER), served.url(Role.USER).database)
     client = redis.Redis.from_url(up["services"]["redis"]["url"], password=served.settings.redis_password.reveal())
     assert client.ping()
     client.close()

@@ -46,7 +46,7 @@ def prepared(superuser: DatabaseUrl) -> dict[str, list[tuple[Any, ...]]]:
 
 def log_in(superuser: DatabaseUrl, role: Role) -> None:
     """Connect to the application's database as a role, with the settings' password."""
-    ask(replace(superuser, user=role, password=SETTINGS.role_password(role), database="app"), "SELECT 1")
+    ask(replace(superuser, user=str(role), password=SETTINGS.role_password(role), database="app"), "SELECT 1")
 
 
 def test_a_superuser_prepares_everything(superuser: DatabaseUrl) -> None:

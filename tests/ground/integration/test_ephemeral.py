@@ -25,7 +25,7 @@ def test_an_ephemeral_server_serves_the_owner_and_is_gone_afterwards(
     needs(BackendChoice.EMBEDDED, request.config)
     before = set(psutil.pids())
     with ephemeral_postgres(settings, Preparation(_prepare, ()), lambda _: None) as owner:
-        assert owner.user == Role.OWNER
+        assert owner.user == str(Role.OWNER)
         with connect(owner, settings, autocommit=True) as connection:
             connection.execute("CREATE DATABASE made")
         # Asked for all at once: a process of another test that ends meanwhile is passed over.

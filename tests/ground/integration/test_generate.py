@@ -34,7 +34,7 @@ def test_generating_leaves_nothing_behind_but_the_file(scratch: Scratch, declare
     # The template of the migrations is kept for the next time, and another test's may have taken its place.
     question: LiteralString = "SELECT datname FROM pg_database WHERE datname !~ '^groundwork_template_' ORDER BY 1"
     databases = scratch.connection.execute(question).fetchall()
-    scratch.connection.execute("CREATE DATABASE groundwork_shadow_999999999")
+    scratch.connection.execute("CREATE DATABASE groundwork_shadow_app_999999999")
     declared.tables["users"].append_column(Column("nickname", Text()))
     assert scratch.generate("Add nickname", declared) is not None
     assert scratch.objects == before
@@ -43,7 +43,7 @@ def test_generating_leaves_nothing_behind_but_the_file(scratch: Scratch, declare
 
 def test_a_shadow_database_that_somebody_looks_into_goes_when_he_leaves(scratch: Scratch, stack: RunningStack) -> None:
     """The owner may not end a superuser's session, which is no reason for `generate` to fail."""
-    left_over = "groundwork_shadow_999999999"
+    left_over = "groundwork_shadow_app_999999999"
     scratch.connection.execute(SQL("CREATE DATABASE {}").format(Identifier(left_over)))
     waiting = f"SELECT count(*) FROM pg_stat_activity WHERE query = 'DROP DATABASE IF EXISTS \"{left_over}\"'"
     with ThreadPoolExecutor(1) as threads, connect(stack.admin.on(left_over), stack.settings, autocommit=True) as guest:

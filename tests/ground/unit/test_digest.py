@@ -52,9 +52,8 @@ def test_a_template_is_of_all_the_code_but_the_models(tmp_path: Path, monkeypatc
     package, versions = tmp_path / "schema", tmp_path / "migrations" / "versions"
     shutil.copytree(CHECKOUT / "schema", package, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(CHECKOUT / "migrations", tmp_path / "migrations")
-    monkeypatch.setattr(shadow_template, "CHECKOUT", tmp_path)
     monkeypatch.setattr(shadow_template, "_PACKAGE", package)
-    monkeypatch.setattr(shadow_template, "_MODELS", package / "models")
+    monkeypatch.setattr(shadow_template, "models_folder", lambda: package / "models")
     before = shadow_template.key(tmp_path, versions)
     for file in sorted(package.rglob("*.py")):
         content = file.read_bytes()

@@ -85,7 +85,7 @@ def test_a_part_is_made_and_removed(part: Policy, create: list[str], drop: list[
 
 def test_a_policy_beside_the_tenants_only_takes_away() -> None:
     """It is restrictive, and what may be written follows what may be seen unless it is said."""
-    bound = (Role.USER.value,)
+    bound = (str(Role.USER),)
     assert restrictive_policy("own", "mine") == Policy("own", "RESTRICTIVE", "mine", "mine", roles=bound)
     assert restrictive_policy("own", "true", check="mine") == Policy("own", "RESTRICTIVE", "true", "mine", roles=bound)
 
@@ -100,4 +100,4 @@ def test_the_names_of_the_standard_parts_are_taken() -> None:
 
 def test_the_application_role_is_the_one_of_the_settings() -> None:
     """What is granted is granted to the role that the application logs in as."""
-    assert isolation()[-1] == Grant(Role.USER, ("SELECT", "INSERT", "UPDATE", "DELETE"))
+    assert isolation()[-1] == Grant(str(Role.USER), ("SELECT", "INSERT", "UPDATE", "DELETE"))

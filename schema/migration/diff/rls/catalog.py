@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
-from infra.config.settings import FUNCTION_SCHEMA
+from infra.config.settings import function_schema
 from infra.config.sql_text import quote
 from schema.tenancy.functions import Function
 from schema.tenancy.policies import ENABLED, FORCED, TABLE, Grant, Part, Policy, Trigger, create_all, isolation
@@ -113,7 +113,7 @@ def read_functions(connection: Connection, functions: Iterable[Function]) -> dic
 def read_undeclared(connection: Connection, functions: Iterable[Function]) -> list[Function]:
     """Return the functions of the product's schema that are not among those declared, the newest first."""
     signatures = [function.signature for function in functions]
-    found = _ask(connection, _UNDECLARED, schema=FUNCTION_SCHEMA, signatures=signatures)
+    found = _ask(connection, _UNDECLARED, schema=function_schema(), signatures=signatures)
     return [
         Function(
             signature,

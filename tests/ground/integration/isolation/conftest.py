@@ -38,12 +38,12 @@ _ROWS = """
 """
 
 
-def broken(connection: BoundedConnection, user: str = Role.USER.value) -> set[tuple[str, str]]:
+def broken(connection: BoundedConnection, user: str = str(Role.USER)) -> set[tuple[str, str]]:
     """Return what the catalogue's rules find beyond what the project allows: each rule and object."""
     return {(finding.rule, finding.object) for finding in findings(connection, user)}
 
 
-def findings(connection: BoundedConnection, user: str = Role.USER.value) -> tuple[Finding, ...]:
+def findings(connection: BoundedConnection, user: str = str(Role.USER)) -> tuple[Finding, ...]:
     """Return what the rules find beyond what the project allows, where the application connects as `user`."""
     return sift(judge(read(connection, user), RULES), _ALLOWED).findings
 

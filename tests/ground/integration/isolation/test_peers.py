@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from infra.config.settings import CHECKOUT, FUNCTION_SCHEMA, Role
+from infra.config.settings import CHECKOUT, Role, function_schema
 from infra.config.urls import DatabaseUrl
 from schema.client.connection import BoundedConnection, connect
 from tests.ground.integration.isolation.conftest import Attack, findings, found
@@ -64,7 +64,7 @@ def violations(connection: BoundedConnection) -> Iterator[Any]:
     pgrls = pytest.importorskip("pgrls.introspect", reason="pgrls is not installed: pip install -e '.[peers]'")
     rules = pytest.importorskip("pgrls.rules")
     config = pytest.importorskip("pgrls.config").load_config(CONFIG)
-    schema = pgrls.introspect(connection, ["public", FUNCTION_SCHEMA])
+    schema = pgrls.introspect(connection, ["public", function_schema()])
     for rule in rules.default_registry().enabled(disabled_ids=config.disable):
         yield from rule.check(schema, config.rule_options.get(rule.id, {}))
 

@@ -5,6 +5,7 @@ import re
 import psycopg
 import pytest
 
+from infra.config.database_names import KEYWORDS
 from infra.config.settings import Role
 from schema.client.connection import BoundedConnection
 from schema.isolation.finding import Finding, rule_id
@@ -17,8 +18,8 @@ from tests.ground.integration.isolation.damages import DAMAGES, HARMLESS, WIDE_D
 pytestmark = pytest.mark.one_backend
 
 EVERY = [
-    *((Role.USER.value, statements, {(rule, found)}) for rule, found, statements in DAMAGES + RIGHTS_DAMAGES),
-    *((Role.USER.value, statements, expected) for statements, expected in WIDE_DAMAGES),
+    *((str(Role.USER), statements, {(rule, found)}) for rule, found, statements in DAMAGES + RIGHTS_DAMAGES),
+    *((str(Role.USER), statements, expected) for statements, expected in WIDE_DAMAGES),
     *ROLE_DAMAGES,
 ]
 IDS = [f"{number}-{min(expected)[0]}" for number, (_, _, expected) in enumerate(EVERY)]
@@ -122,3 +123,9 @@ def test_every_rule_is_tried() -> None:
     """There is damage for each rule."""
     tried = {rule for _, _, found in EVERY for rule, _ in found}
     assert tried - {"allow-list"} == {rule_id(rule) for rule in RULES}
+
+
+def test_no_word_that_the_server_quotes_is_a_name(owner: BoundedConnection) -> None:
+    """A product's name is written without quotes everywhere. Words of later versions are known as well."""
+    asked = "SELECT word FROM pg_get_keywords() WHERE catcode <> 'U'"
+    assert {word for (word,) in owner.execute(asked).fetchall()} <= KEYWORDS

@@ -100,12 +100,12 @@ BESIDE: dict[str, LiteralString] = {
 EXISTING = [each for each in EVERY if "role-missing" not in {rule for rule, _ in each[2]}]
 
 
-def found_by(lint: LiteralString, connection: BoundedConnection, user: str = Role.USER.value) -> set[str]:
+def found_by(lint: LiteralString, connection: BoundedConnection, user: str = str(Role.USER)) -> set[str]:
     """Return the names that a lint finds."""
     return {str(name) for (name,) in connection.execute(lint, {"user": user})}
 
 
-def holes(connection: BoundedConnection, user: str = Role.USER.value) -> Iterator[tuple[str, str]]:
+def holes(connection: BoundedConnection, user: str = str(Role.USER)) -> Iterator[tuple[str, str]]:
     """Yield the name of each object that a lint of safety finds and that is neither answered nor out of reach."""
     for lint, query in SECURITY.items():
         beside = found_by(BESIDE[lint], connection, user) if lint in BESIDE else set()

@@ -164,7 +164,7 @@ def interrupting(tenant: UUID) -> dict[str, Any]:
         with connect(url, settings, autocommit=True) as connection:
             connection.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-                " WHERE datname ~ '^groundwork_shadow_[0-9]+$' AND usename = 'app_user'"
+                " WHERE datname ~ '^groundwork_shadow_app_[0-9]+$' AND usename = 'app_user'"
             )
     return {"email": f"{tenant}@example.com"}
 
