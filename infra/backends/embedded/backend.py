@@ -13,7 +13,6 @@ from pathlib import Path
 from shlex import quote
 
 import psutil
-from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from infra.backends.data_directory import MADE, MARKER, Data
 from infra.backends.embedded import postgres, process, redis
@@ -112,11 +111,14 @@ class EmbeddedBackend:
                     run_uninterrupted(partial(self._start, launch, undo))
                 case _:
                     raise AssertionError(f"no step of this backend: {operation}")
-        self._await_ports(launches.values())
+        if operations:
+            self._await_ports(launches.values())
         return operations
 
     def _await_ports(self, launches: Iterable[Launch]) -> None:
         """Wait until the servers that were started listen or have ended: then their ports are nobody else's."""
+        from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
+
         waiting = Retrying(
             retry=retry_if_result(lambda settled: not settled),
             stop=stop_after_delay(_PORT_SECONDS),

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from tenacity import Retrying, retry_if_result, stop_after_delay, wait_exponential
 
 from infra.config.errors import StackError
 from infra.config.files import write_atomically
@@ -202,6 +201,8 @@ def _is_started_here(process: psutil.Process) -> bool:
 
 def _ended(processes: Sequence[psutil.Process], directory: Path, seconds: float) -> bool:
     """Wait until the processes have ended. One that its parent has not asked after yet has ended all the same."""
+    from tenacity import Retrying, retry_if_result, stop_after_delay, wait_exponential
+
     waiting = Retrying(
         retry=retry_if_result(lambda ended: not ended),
         stop=stop_after_delay(seconds),
