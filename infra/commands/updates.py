@@ -21,13 +21,14 @@ _STATES = {"A": "added", "D": "removed", "M": "changed", "T": "changed"}
 @command(
     name="What the product is called: lower-case letters, digits and hyphens.",
     base="The ground's commit that this checkout began from, where yours follow it.",
+    database_name="What the database is called, and what its roles' names begin with; app by default. It stays.",
     fresh_history="Begin a new history: one commit without a parent.",
 )
-def init(_: Context, name: str, base: str = "", fresh_history: bool = False) -> None:
+def init(_: Context, name: str, base: str = "", database_name: str = "app", fresh_history: bool = False) -> None:
     """Make this checkout a product's own, in one commit: its name, its README, and what updates begin from."""
     from infra.commands.ground.begin import begin
 
-    record = begin(CHECKOUT, name, base, fresh_history=fresh_history)
+    record = begin(CHECKOUT, name, base, database_name, fresh_history=fresh_history)
     print(f"This is {name} now, on groundwork {record.ground}.")
     print(
         "Install it again under its name: `python -m pip uninstall groundwork`, then the README's line. "

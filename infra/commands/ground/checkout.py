@@ -5,9 +5,7 @@ from pathlib import Path
 
 from infra.backends.steps import run_uninterrupted
 from infra.commands.ground.git import Git, GroundError
-
-# What `generate` reads: a file there that git does not know would be missing in what an update writes.
-_READ_BY_GENERATE = ("schema/models/", "migrations/versions/")
+from infra.config.ground import read_ground
 
 
 def require_clean(git: Git) -> str:
@@ -39,7 +37,10 @@ def _changed(git: Git) -> list[str]:
     """Name the files that differ from the last commit, and those that git does not know where `generate` reads them."""
     lines = git.names("status", "--porcelain", "--no-renames", "--untracked-files=all", "--ignore-submodules=none")
     states = ((line[:2], line[3:]) for line in lines)
-    return [path for state, path in states if state != "??" or path.startswith(_READ_BY_GENERATE)]
+    # A file there that git does not know would be missing in what an update writes.
+    models = read_ground(git.folder / "pyproject.toml").models.replace(".", "/")
+    read = (f"{models}/", "migrations/versions/")
+    return [path for state, path in states if state != "??" or path.startswith(read)]
 
 
 def require_room(git: Git, head: str, commit: str) -> None:

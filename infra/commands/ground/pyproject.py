@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from infra.commands.ground.git import GroundError
 from infra.config.errors import EnvironmentFault
+from infra.config.ground import DEFAULT_NAME
 
 try:
     import tomlkit
@@ -18,6 +19,9 @@ except ModuleNotFoundError:  # it is for developers, and came later than the res
 PATH = "pyproject.toml"
 _IDENTITY = ("name", "version", "description")
 _TOOL = "groundwork"
+# What the ground's files call functions and roles of the database: the name before a call or the kind of a role.
+_FUNCTION = re.compile(rf"\b{DEFAULT_NAME}\.(?=\w+\()")
+_ROLE = re.compile(rf"\b{DEFAULT_NAME}_(?=(?:owner|user|maintenance)\b)")
 
 
 class Record(NamedTuple):
@@ -52,14 +56,14 @@ def record_of(document: dict[str, Any]) -> Record | None:
     return Record(*(str(section.get(key, "")) for key in Record._fields)) if section.get("ground") else None
 
 
-def begun(text: str, ground: str, name: str, record: Record) -> str:
+def begun(text: str, ground: str, name: str, record: Record, database_name: str = DEFAULT_NAME) -> str:
     """Return a pyproject.toml as that of a product which begins; what differs from the ground's is its own already."""
     document, former = tomlkit.parse(text), _project(tomlkit.parse(ground))
     rename(document, name)
     for key, value in {"version": "0.1.0", "description": f"The product {name}."}.items():
         if _project(document).get(key) == former.get(key):
             _project(document)[key] = value
-    return recorded(tomlkit.dumps(document), record)
+    return _with_database_name(recorded(tomlkit.dumps(document), record), database_name)
 
 
 def as_of_product(text: str, product: str, record: Record) -> str:
@@ -75,7 +79,25 @@ def as_of_product(text: str, product: str, record: Record) -> str:
     ours, theirs = _extras(own), _extras(document)
     if "product" in ours and "product" in theirs:
         theirs["product"] = ours["product"]
-    return recorded(tomlkit.dumps(document), record)
+    database_name = own.get("tool", {}).get(_TOOL, {}).get("name", DEFAULT_NAME)
+    return _with_database_name(recorded(tomlkit.dumps(document), record), str(database_name))
+
+
+def called(text: str, name: str) -> str:
+    """Return text of the ground's in which the roles and functions of the database have another name than the default.
+
+    The settings app.tenant_id and app.user_id are the session's, and have one name everywhere.
+    """
+    return _FUNCTION.sub(f"{name}.", _ROLE.sub(f"{name}_", text))
+
+
+def _with_database_name(text: str, name: str) -> str:
+    """Return a pyproject.toml, with a record, that has this name for the database, also where it allows functions."""
+    if name == DEFAULT_NAME:
+        return text
+    document = tomlkit.parse(called(text, name))
+    document["tool"][_TOOL]["name"] = name
+    return tomlkit.dumps(document)
 
 
 def recorded(text: str, record: Record) -> str:

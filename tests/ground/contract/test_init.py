@@ -1,6 +1,8 @@
 """`invoke init`: a checkout of the ground becomes a product's own, in one commit or not at all."""
 
+import re
 import shutil
+import sys
 import tomllib
 
 import pytest
@@ -9,6 +11,8 @@ from infra.commands.ground.begin import require_name
 from infra.commands.ground.git import GroundError
 from infra.config.ground import ground_version
 from tests.kit.repositories import FIRST, Clone, Repository
+
+FIRST_MIGRATION = "migrations/versions/0001_create_tenants_users_and_tenant_features.py"
 
 
 def test_a_checkout_becomes_a_products_own(clone: Clone) -> None:
@@ -25,6 +29,34 @@ def test_a_checkout_becomes_a_products_own(clone: Clone) -> None:
     assert shop.git("status", "--porcelain") == ""
     assert shop.git("diff", "--name-only", base, "HEAD").split() == ["README.md", "pyproject.toml"]
     assert ground_version(shop.path) == FIRST
+
+
+def test_the_database_has_the_name_that_is_chosen(clone: Clone) -> None:
+    """Migrations and what is allowed name its functions and roles so, laid out as the checks ask for."""
+    shop = clone("shop")
+    base = shop.head
+    before = shop.read(FIRST_MIGRATION)
+    shop.succeed("init", "our-shop", "--database-name", "our_shop")
+    assert tomllib.loads(shop.read("pyproject.toml"))["tool"]["groundwork"]["name"] == "our_shop"
+    assert shop.git("diff", "--name-only", base, "HEAD").split() == ["README.md", FIRST_MIGRATION, "pyproject.toml"]
+    after = shop.read(FIRST_MIGRATION)
+    assert "GRANT EXECUTE ON FUNCTION our_shop.resolve_tenant(text, text) TO our_shop_user" in after
+    assert re.findall(r"\bapp\.\w+", after) == ["app.tenant_id"] * 2 == re.findall(r"'(app\.\w+)", before)
+    assert "app_user" not in after.replace("our_shop_user", "")
+    for check in (("format", "--check"), ("check",)):
+        done = shop.run(sys.executable, "-m", "ruff", *check, FIRST_MIGRATION)
+        assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("name", ["Shop", pytest.param("order", marks=pytest.mark.slow)])
+def test_a_name_that_a_database_cannot_have_is_refused(clone: Clone, name: str) -> None:
+    """Nothing is changed by one that PostgreSQL would not take, or only in quotes."""
+    shop = clone("shop")
+    before = shop.state()
+    done = shop.invoke("init", "shop", "--database-name", name)
+    assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
+    assert f"--database-name '{name}' is" in done.stderr
+    assert shop.state() == before
 
 
 def test_a_fresh_history_is_one_commit(clone: Clone) -> None:

@@ -129,6 +129,25 @@ def test_both_sides_edit_pyproject(ground: Repository, product: Repository) -> N
     assert '"7.0.0" # ours' in product.read("pyproject.toml")
 
 
+@pytest.mark.slow
+def test_a_product_keeps_the_name_of_its_database(ground: Repository, clone: Clone) -> None:
+    """What the ground changes about a function that is allowed arrives under the product's name for it."""
+    shop = clone("shop")
+    shop.succeed("init", "shop", "--database-name", "our_shop")
+    shop.replace("pyproject.toml", 'name = "our_shop"\n', 'name = "our_shop"\nextensions = []\n')
+    shop.commit("ours")
+    ground.write("pyproject.toml", re.sub(r'sha256 = "\w+"', 'sha256 = "ab12"', ground.read("pyproject.toml")))
+    ground.release(SECOND)
+    take(shop)
+    section = record(shop)
+    assert [section[key] for key in ("ground", "name", "extensions")] == [SECOND, "our_shop", []]
+    allowed = section["isolation"]["allow"]["security-definer"]
+    assert {name: each["sha256"] for name, each in allowed.items()} == {
+        "our_shop.keep_tenant_directory()": "ab12",
+        "our_shop.resolve_tenant(text,text)": "ab12",
+    }
+
+
 def test_a_conflict_is_named_and_nothing_is_changed(ground: Repository, product: Repository) -> None:
     """Each file that both sides changed stands with what each did; the checkout is as it was, whatever is asked."""
     product.replace(MIXIN, DOC, "Ours.")

@@ -9,7 +9,7 @@ from infra.commands.ground.git import GroundError
 from infra.commands.ground.pyproject import Record, as_of_product, begun, dependencies, read
 from infra.commands.ground.remote import without_password
 from infra.config.errors import ConfigError
-from infra.config.ground import ground_version
+from infra.config.ground import ground_version, read_ground
 from tests.kit.errors import about
 
 CHANGES = """# Changes
@@ -134,6 +134,17 @@ def test_an_environment_is_installed_again_for_dependencies_alone() -> None:
     assert dependencies(ground) == dependencies(product)
     assert dependencies(ground) != dependencies(read(GROUND.replace("docker>=7", "docker>=8"), "here"))
     assert dependencies(ground) != dependencies(read(GROUND.replace("extra>=1", "extra>=2"), "here"))
+
+
+def test_a_product_with_a_name_for_its_database_keeps_it(tmp_path: Path) -> None:
+    """It stands behind the record, and functions that are allowed are called so, on both sides of a merge too."""
+    ground = GROUND.replace('"an.object"', '"app.resolve_tenant(text,text)"')
+    own = begun(ground, ground, "our-shop", RECORD, "shop")
+    assert own.endswith('remote = "https://example.com/g.git"\nname = "shop"\n')
+    assert '"shop.resolve_tenant(text,text)" = "a reason"' in own
+    assert as_of_product(ground, own, RECORD) == own
+    (tmp_path / "pyproject.toml").write_text(own)
+    assert read_ground(tmp_path / "pyproject.toml").name == "shop"
 
 
 @pytest.mark.parametrize("text", ["[", "", "[project]\n"])

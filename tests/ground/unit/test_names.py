@@ -19,6 +19,7 @@ from schema.tenancy import functions
 from schema.tenancy.mixin import own_parts
 from schema.tenancy.roots import TenantRoot
 from tests.kit.checkout import copy_project
+from tests.kit.names import write_setting
 
 PACKAGES = ("schema", "schema.client", "schema.client.aio")
 HEAVY = {"alembic", "docker", "psycopg", "redis", "sqlalchemy"}
@@ -93,6 +94,24 @@ def test_a_model_is_declared_by_its_file(tmp_path: Path) -> None:
             "    id: Mapped[int] = mapped_column(primary_key=True)\n"
         )
     assert {"declared", "within"} < {*python(f"import schema.models; {TABLES}", copy).split()}
+
+
+def test_the_models_stand_where_the_setting_says(tmp_path: Path) -> None:
+    """Another package is found by its name, with what is declared there and nothing else; one that is not is named."""
+    copy = copy_project(tmp_path / "shop")
+    (copy / "shop").mkdir()
+    (copy / "schema" / "models").rename(copy / "shop" / "tables")
+    for file in (copy / "shop" / "tables").glob("*.py"):
+        file.write_text(file.read_text().replace("schema.models", "shop.tables"))
+    load = "from schema.migration.models import load_models; print(*sorted(load_models().tables))"
+    found = "from infra.config.ground import models_folder; print(models_folder())"
+    write_setting(copy, "models", "shop.tables")
+    assert "tenant_features" in python(load, copy).split()
+    assert python(found, copy) == f"{copy / 'shop' / 'tables'}\n"
+    (copy / "shop" / "tables").rename(copy / "shop" / "models")
+    refused = "try: load_models()\nexcept Exception as error: print(repr(error))"
+    said = python(f"from schema.migration.models import load_models\n{refused}", copy)
+    assert said.startswith("ConfigError('tool.groundwork.models names shop.tables, and there is no such")
 
 
 def test_a_product_adds_to_the_grounds_tables() -> None:
