@@ -143,7 +143,8 @@ DEFAULT_GRANTS = """
 """
 
 # Setting names have no case. What the server's files or its command line set shows in the session that asks, which has
-# no tenant and sets none of these itself; what its database or role sets is there by its own right.
+# no tenant and sets none of these itself; what its database or role sets is there by its own right. A role that may not
+# connect, as those of another product on the server, begins no session here.
 DEFAULTS = """
     WITH given (place, command, name, value) AS (
         SELECT CASE WHEN s.setrole <> 0 AND s.setdatabase <> 0
@@ -154,6 +155,7 @@ DEFAULTS = """
                'ALTER %%s RESET %%s', lower(split_part(setting, '=', 1)), substr(setting, strpos(setting, '=') + 1)
         FROM pg_db_role_setting s CROSS JOIN unnest(s.setconfig) setting
         WHERE s.setdatabase IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()))
+          AND (s.setrole = 0 OR has_database_privilege(s.setrole, current_database(), 'CONNECT'))
         UNION ALL
         SELECT 'SYSTEM', CASE source WHEN 'command line' THEN 'on the command line of the server: take out -c %%2$s'
                               ELSE 'ALTER %%s SET %%s = ' || boot_val || '; SELECT pg_reload_conf()' END, name, setting

@@ -14,6 +14,7 @@ import pytest
 from infra.config.settings import CHECKOUT
 from tests.ground.own_models import ISOLATION, has_own_models
 from tests.kit.checkout import Checkout, copy_parts
+from tests.kit.names import give_database_name
 from tests.kit.pages import block_of
 
 pytestmark = pytest.mark.one_backend
@@ -114,7 +115,7 @@ def append(file: Path, text: str) -> None:
 def product(checkout: Checkout) -> Checkout:
     """Give the checkout of a product, with the README's invoices, a shared list and a view, and their migration.
 
-    It has a test, a command and a dependency of its own.
+    It has a test, a command and a dependency of its own, and a name for its database.
     """
     path = checkout.path
     copy_parts(path, "tests", "README.md", "LICENSE", "constraints.txt")
@@ -133,6 +134,7 @@ def product(checkout: Checkout) -> Checkout:
     pyproject = (path / "pyproject.toml").read_text(encoding="utf-8")
     assert pyproject.endswith("product = []\n")
     (path / "pyproject.toml").write_text(pyproject.removesuffix("[]\n") + '["shop-money>=1"]\n' + ALLOWED)
+    give_database_name(path, "shop")
     return checkout
 
 

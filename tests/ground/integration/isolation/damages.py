@@ -16,6 +16,7 @@ HARMLESS: list[str] = [
     MEMBER,
     "ALTER ROLE app_user SET row_security = on; ALTER ROLE app_user SET session_replication_role = 'origin'",
     "SELECT",
+    "CREATE ROLE others_user LOGIN; ALTER ROLE others_user SET app.tenant_id = 'theirs'",
     "SET LOCAL search_path = app",
     "CREATE POLICY narrower ON users AS RESTRICTIVE FOR DELETE TO app_user USING (role <> 'owner')",
     "CREATE VIEW everybody WITH (security_invoker = true) AS TABLE users; GRANT SELECT ON everybody TO app_user",
