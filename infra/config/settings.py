@@ -18,6 +18,7 @@ from typing import Any, Self, TypeVar
 from infra.config.errors import ConfigError
 from infra.config.files import draft_for
 from infra.config.secret import Secret
+from infra.config.secret_file import Found, file_key, find_secret
 from infra.config.urls import DatabaseUrl
 
 MAINTENANCE_DATABASE = "postgres"
@@ -137,14 +138,25 @@ def _unless(text_for_none: str, parse: Callable[[str], T]) -> Callable[[str], T 
     return lambda text: None if text == text_for_none else parse(text)
 
 
-def _setting(parse: Callable[[str], Any], default: str, *, generated: bool = False) -> Any:
+def _setting(parse: Callable[[str], Any], default: str, *, secret: bool = False, generated: bool = False) -> Any:
     """Declare a setting: how its text is read, and the text that stands when nobody set it."""
-    return field(metadata={"parse": parse, "default": default, "generated": generated})
+    return field(metadata={"parse": parse, "default": default, "secret": secret, "generated": generated})
+
+
+def _generated_password() -> Any:
+    return _setting(_password, "", secret=True, generated=True)
+
+
+def _url_with_password() -> Any:
+    return _setting(_unless("", DatabaseUrl.parse), "", secret=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What a checkout or a process is told. A setting's key is its name in capitals; `.env.example` explains each."""
+    """What a checkout or a process is told. A setting's key is its name in capitals; `.env.example` explains each.
+
+    A secret may be in a file of its own, which the key with _FILE at its end names.
+    """
 
     app_env: AppEnv = _setting(_choice(AppEnv), "development")
     log_level: str = _setting(_level, "INFO")
@@ -156,19 +168,19 @@ class Settings:
     postgres_image: str = _setting(_name, "postgres:16")
     postgres_port: int | None = _setting(_unless("auto", _integer(1, 65_535)), "auto")
     postgres_user: str = _setting(_name, "postgres")
-    postgres_password: Secret = _setting(_password, "", generated=True)
-    app_owner_password: Secret = _setting(_password, "", generated=True)
-    app_user_password: Secret = _setting(_password, "", generated=True)
-    app_maintenance_password: Secret = _setting(_password, "", generated=True)
+    postgres_password: Secret = _generated_password()
+    app_owner_password: Secret = _generated_password()
+    app_user_password: Secret = _generated_password()
+    app_maintenance_password: Secret = _generated_password()
 
     redis_image: str = _setting(_name, "redis:7-alpine")
     redis_port: int | None = _setting(_unless("auto", _integer(1, 65_535)), "auto")
-    redis_password: Secret = _setting(_password, "", generated=True)
+    redis_password: Secret = _generated_password()
 
-    database_url: DatabaseUrl | None = _setting(_unless("", DatabaseUrl.parse), "")
-    database_owner_url: DatabaseUrl | None = _setting(_unless("", DatabaseUrl.parse), "")
-    database_maintenance_url: DatabaseUrl | None = _setting(_unless("", DatabaseUrl.parse), "")
-    database_admin_url: DatabaseUrl | None = _setting(_unless("", DatabaseUrl.parse), "")
+    database_url: DatabaseUrl | None = _url_with_password()
+    database_owner_url: DatabaseUrl | None = _url_with_password()
+    database_maintenance_url: DatabaseUrl | None = _url_with_password()
+    database_admin_url: DatabaseUrl | None = _url_with_password()
     database_pool_budget: int = _setting(_integer(1, 10_000), "100")
     database_processes: int = _setting(_integer(1, 10_000), "10")
     database_connect_timeout: timedelta = _setting(_seconds, "5")
@@ -198,20 +210,19 @@ class Settings:
         """Read the settings from the environment over `env_file` over the defaults.
 
         Raises:
-            ConfigError: a line of the file or a value is malformed; names file, line and key, never the value.
+            ConfigError: a line of the file, a value or the file of a secret is malformed, or a secret is given twice;
+                names file, line and key, never the value.
         """
         environ = os.environ if environ is None else environ
-        lines = read_env_file(env_file)
-        values: dict[str, Any] = {}
+        sources = (
+            {key: Found(text) for key, text in environ.items()},
+            {key: Found(text, env_file, line) for key, (line, text) in read_env_file(env_file).items()},
+        )
+        values = {}
         for setting in fields(cls):
-            key = key_of(setting)
-            if key in environ:
-                values[setting.name] = _parse(setting, environ[key])
-            elif key in lines:
-                line, text = lines[key]
-                values[setting.name] = _parse(setting, text, env_file, line)
-            else:
-                values[setting.name] = setting.metadata["parse"](setting.metadata["default"])
+            found = next(filter(None, (_find(setting, source) for source in sources)), None)
+            parse, default = setting.metadata["parse"], setting.metadata["default"]
+            values[setting.name] = parse(default) if found is None else _parse(setting, found)
         return cls(**values)
 
 
@@ -225,6 +236,17 @@ def key_of(setting: "Field[Any]") -> str:
     return setting.name.upper()
 
 
+def setting_keys() -> tuple[str, ...]:
+    """Return every key that is read from `.env` and the environment."""
+    secret = (file_key(key_of(setting)) for setting in fields(Settings) if setting.metadata["secret"])
+    return (*map(key_of, fields(Settings)), *secret)
+
+
+def _find(setting: "Field[Any]", source: Mapping[str, Found]) -> Found | None:
+    key = key_of(setting)
+    return find_secret(key, source) if setting.metadata["secret"] else source.get(key)
+
+
 def _encodable(text: str) -> str:
     """Return text unless it holds what Python makes of bytes of the environment that are not UTF-8."""
     if any("\ud800" <= sign <= "\udfff" for sign in text):
@@ -232,17 +254,15 @@ def _encodable(text: str) -> str:
     return text
 
 
-def _parse(setting: "Field[Any]", text: str, file: Path | None = None, line: int | None = None) -> Any:
-    """Read a value that stands at a line of a file, or in the environment."""
+def _parse(setting: "Field[Any]", found: Found) -> Any:
     try:
-        return setting.metadata["parse"](_encodable(text))
+        return setting.metadata["parse"](_encodable(found.text))
     except ValueError as error:
-        where = f"at {file}:{line}" if file else "in the environment"
         raise ConfigError(
-            f"{key_of(setting)} {where} cannot be used: {error}. Correct it and run the command again.",
+            f"{key_of(setting)} {found.where} cannot be used: {error}. Correct it and run the command again.",
             setting=key_of(setting),
-            file=file,
-            line=line,
+            file=found.file,
+            line=found.line,
         ) from None
 
 

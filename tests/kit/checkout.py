@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from infra.config.endpoints import role_url
 from infra.config.identity import Project, Service, project_at, state_directory
 from infra.config.libpq import parameters
 from infra.config.record import Record
-from infra.config.settings import CHECKOUT, BackendChoice, Role, Settings, SslMode, key_of, read_env_file
+from infra.config.settings import CHECKOUT, BackendChoice, Role, Settings, SslMode, read_env_file, setting_keys
 from infra.config.urls import DatabaseUrl
 from tests.kit import left_over
 from tests.kit.passwords import nasty_env_file
@@ -137,7 +137,7 @@ class Checkout:
         return [text for key, (_, text) in read_env_file(self.path / ".env").items() if key.endswith("_PASSWORD")]
 
     def _environment(self) -> dict[str, str]:
-        settings = {key_of(setting) for setting in fields(Settings)}
+        settings = set(setting_keys())
         # Nothing of this run either: pytest has a variable that is another in every test.
         kept = {key: value for key, value in os.environ.items() if key not in settings and key[:7] != "PYTEST_"}
         # Python takes bytecode for that of a file of the same size and second, and tests edit files fast.

@@ -11,9 +11,10 @@ from shlex import quote
 
 from infra.commands.doctor.findings import Finding, failed, ok, warn
 from infra.config.errors import ConfigError
-from infra.config.settings import Settings, key_of, read_env_file
+from infra.config.secret_file import file_key
+from infra.config.settings import Settings, key_of, read_env_file, setting_keys
 
-KEYS = tuple(key_of(setting) for setting in fields(Settings))
+KEYS = setting_keys()
 _ALIKE = 0.8
 
 
@@ -57,9 +58,8 @@ def settings_of(checkout: Path) -> Settings:
     path = checkout / ".env"
     if os.path.lexists(path):
         return Settings.load(path)
-    to_be_generated = {
-        key_of(setting): "to-be-generated" for setting in fields(Settings) if setting.metadata["generated"]
-    }
+    generated = (key_of(setting) for setting in fields(Settings) if setting.metadata["generated"])
+    to_be_generated = {key: "to-be-generated" for key in generated if not os.environ.get(file_key(key))}
     return Settings.load(checkout / ".env.example", to_be_generated | os.environ)
 
 

@@ -6,13 +6,13 @@ import subprocess
 import sys
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from time import monotonic
 
 from infra.commands.ground.git import clean_environment
-from infra.config.settings import Settings, key_of, read_env_file
+from infra.config.settings import read_env_file, setting_keys
 
 _KEPT = {"STACK_BACKEND", "STACK_START_TIMEOUT", "STACK_PULL_TIMEOUT", "POSTGRES_IMAGE", "REDIS_IMAGE"}
 _TESTS = "tests/product"
@@ -95,7 +95,7 @@ def _output(process: "subprocess.Popen[str]") -> str:
 
 def _environment(folder: Path, checkout: Path) -> dict[str, str]:
     """Return what the steps see: no database but their own, the folder's packages, and how servers are run here."""
-    settings = {key_of(setting) for setting in fields(Settings)}
+    settings = set(setting_keys())
     left_out = (settings - _KEPT) | {"PYTHONSAFEPATH", "PYTHONPATH"}
     kept = {key: text for key, (_, text) in read_env_file(checkout / ".env").items() if key in _KEPT}
     environ = {key: value for key, value in clean_environment().items() if key not in left_out}

@@ -8,12 +8,12 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import IO
 
-from infra.config.settings import Settings, key_of
+from infra.config.settings import setting_keys
 from tests.ground.benchmarks import launch
 
 _LAST_BYTES = 2000
@@ -115,5 +115,5 @@ def _environment() -> dict[str, str]:
 
     Settings are those of the checkout it was started from; and a command starts from bytecode, whoever measures it.
     """
-    settings = {key_of(setting) for setting in fields(Settings)}
+    settings = set(setting_keys())
     return {key: value for key, value in os.environ.items() if key not in settings | {"PYTHONDONTWRITEBYTECODE"}}
