@@ -21,6 +21,7 @@ pytest_plugins = [
     "tests.kit.repositories",
     "tests.kit.stack",
     "tests.kit.bare_server",  # after those that it imports, which pytest could not rewrite otherwise
+    "tests.kit.release",
 ]
 
 _GROUND = Path(__file__).resolve().parent / "ground"

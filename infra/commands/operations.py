@@ -1,6 +1,6 @@
 """Operations: what a server needs, and what is wrong with it."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from json import dumps
 
 from invoke.context import Context
@@ -9,7 +9,7 @@ from invoke.exceptions import Exit
 from infra.commands import cli, tables
 from infra.commands.cli import command
 from infra.commands.own_stack import preparation, project
-from infra.config.settings import CHECKOUT, Settings
+from infra.config.settings import CHECKOUT, Role, Settings
 
 
 @command(json="Print JSON, for programs.")
@@ -84,11 +84,33 @@ def bootstrap(_: Context, sql: bool = False, json: bool = False) -> None:
     print(f"{admin.host}:{admin.port}: roles, database and rights are as declared{', but for that' if refused else ''}")
 
 
-@command(force="Build them again, base included.")
-def build_images(_: Context, force: bool = False) -> None:
+@command()
+def ready(_: Context) -> None:
+    """See that the application can serve: its role logs in to its database and is bound by row level security.
+
+    For the health checks of containers: it looks at no stack, tries for DATABASE_CONNECT_TIMEOUT seconds and changes
+    nothing.
+    """
+    from infra.config.endpoints import database_url
+    from schema.client.connection import connect
+    from schema.client.role_check import refuse_bypass
+
+    settings = Settings.load()
+    url = database_url(settings, Role.USER)
+    at_once = replace(settings, database_connect_deadline=settings.database_connect_timeout)
+    with connect(url, at_once, autocommit=True) as connection:
+        refuse_bypass(connection, url)
+    print(f"{url.user} is served at {url.host}:{url.port}, database {url.database}")
+
+
+@command(force="Build them again, base included.", release="Build what a release image can be built on instead.")
+def build_images(_: Context, force: bool = False, release: bool = False) -> None:
     """Build stand-ins for the stack's images, where no registry can be reached."""
     from infra.backends.docker.engine import connect, find_endpoint
-    from infra.images.build import build
+    from infra.images.build import build, build_release_base
 
-    for reference in build(connect(find_endpoint()), progress=cli.say, force=force):
-        print(reference)
+    engine = connect(find_endpoint())
+    if release:
+        print(build_release_base(engine, progress=cli.say, force=force))
+    else:
+        print(*build(engine, progress=cli.say, force=force), sep="\n")

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from infra.config.errors import EnvironmentFault
-from infra.images.base import ensure_base
+from infra.images.base import RELEASE_ROOT, ensure_root
 from infra.images.context import Entry, files_of, packed
 from infra.images.engine import Engine
 from infra.images.names import STAND_INS
@@ -25,11 +25,21 @@ def build(engine: Engine, *, progress: Callable[[str], None], force: bool = Fals
     """
     # The contexts come first: a missing wheel is reported before the half minute that a base image takes.
     contexts = {official: list(_entries(official)) for official in STAND_INS}
-    ensure_base(engine, progress=progress, force=force)
+    ensure_root(engine, progress=progress, force=force)
     for official, entries in contexts.items():
         progress(f"building {STAND_INS[official]}, which stands in for {official}")
         _build_one(engine, STAND_INS[official], entries, force=force)
     return list(STAND_INS.values())
+
+
+def build_release_base(engine: Engine, *, progress: Callable[[str], None], force: bool = False) -> str:
+    """Make an image that a release can be built on, and return its reference.
+
+    Raises:
+        EnvironmentFault: this machine lacks a tool, a right or a mirror.
+    """
+    ensure_root(engine, RELEASE_ROOT, progress=progress, force=force)
+    return RELEASE_ROOT.reference
 
 
 def _entries(official: str) -> Iterator[Entry]:

@@ -7,6 +7,9 @@ STAND_INS = {
 # Debian 12, whatever the machine runs: it has Redis 7, Debian 13 has 8.
 SUITE = "bookworm"
 BASE = f"groundwork/debian:{SUITE}-standin"
+# What a release image may be built on: Debian 13's Python.
+RELEASE_BASE = "groundwork/python:3.13-standin"
+RELEASE_SUITE = "trixie"
 LABEL = "groundwork.stand-in"
 
 

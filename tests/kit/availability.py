@@ -22,12 +22,13 @@ def needs(choice: BackendChoice, config: pytest.Config) -> None:
     lacking = LACKS[choice]()
     if lacking is None:
         return
-    if config.getoption("--backend") == choice or (choice is BackendChoice.DOCKER and _docker_is_required()):
+    if config.getoption("--backend") == choice or (choice is BackendChoice.DOCKER and docker_is_required()):
         pytest.fail(f"the {choice} backend is asked for and not available: {lacking}", pytrace=False)
     pytest.skip(lacking)
 
 
-def _docker_is_required() -> bool:
+def docker_is_required() -> bool:
+    """Return whether a run is to fail where it could only skip what needs an engine."""
     return os.environ.get("STACK_REQUIRE_DOCKER") == "1"
 
 
@@ -83,7 +84,7 @@ def needed_psql() -> str:
 
 
 def _go_without(lacking: str) -> NoReturn:
-    if _docker_is_required():
+    if docker_is_required():
         pytest.fail(lacking, pytrace=False)
     pytest.skip(lacking)
 

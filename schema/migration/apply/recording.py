@@ -1,6 +1,7 @@
 """Write the ledger while Alembic runs, also from plain `alembic` and into the script of `--sql`."""
 
 import getpass
+import os
 import socket
 from collections.abc import Callable
 from importlib.metadata import version
@@ -59,7 +60,7 @@ def _record(context: MigrationContext, step: MigrationInfo, milliseconds: int) -
         statement = ledger.recorded(
             file_of(script),
             milliseconds=None if context.as_sql else milliseconds,
-            applied_by=_BY_SCRIPT if context.as_sql else f"{getpass.getuser()}@{socket.gethostname()}",
+            applied_by=_BY_SCRIPT if context.as_sql else f"{_user()}@{socket.gethostname()}",
             versions=_versions(),
         )
     if context.as_sql:
@@ -69,6 +70,14 @@ def _record(context: MigrationContext, step: MigrationInfo, milliseconds: int) -
         connection = driver_of(context.connection)
         ledger.ensure(connection)
         connection.execute(statement)
+
+
+def _user() -> str:
+    """Return the name of this process's user, or its number: in a container it may have no name."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # KeyError before Python 3.13
+        return str(os.getuid())
 
 
 def _versions() -> str:

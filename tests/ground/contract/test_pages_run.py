@@ -2,6 +2,7 @@
 
 A Python block whose lead names a file is written to that file, and any other is run. A shell block is run. A block of
 text is what the command in its first line writes, or the block before it. A block of TOML is added to pyproject.toml.
+What builds and runs a release image, `tests/ground/docker/test_release_image.py` runs.
 """
 
 import re
@@ -118,6 +119,8 @@ class Runner:
         place = (block.page, block.first_line)
         BEFORE.get(place, nothing)(self._checkout)
         match block.language:
+            case "sh" if "docker run" in block.text or "docker build" in block.text:
+                pass
             case "sh":
                 self._written = self._succeed(block.text, block).stdout
             case "python" if block.file:

@@ -2,6 +2,7 @@
 
 import getpass
 import hashlib
+import os
 import subprocess
 import sys
 
@@ -35,6 +36,22 @@ def test_a_migration_is_entered_with_its_file(scratch: Scratch) -> None:
     assert digest == hashlib.sha256(path.read_bytes()).hexdigest()
     assert 0 <= took < 60_000
     assert who.startswith(f"{getpass.getuser()}@")
+
+
+@pytest.mark.parametrize("error", [KeyError, OSError], ids=["Python 3.12", "Python 3.13"])
+def test_a_user_without_a_name_is_entered_by_number(
+    scratch: Scratch, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    """In a container the user that migrates may be a number that no file of users knows."""
+
+    def no_name() -> str:
+        raise error
+
+    monkeypatch.setattr(getpass, "getuser", no_name)
+    scratch.write("op.execute('SELECT 1')")
+    scratch.upgrade()
+    *_, (*_, who, _) = scratch.connection.execute(ROWS).fetchall()
+    assert who.startswith(f"{os.getuid()}@")
 
 
 def test_an_entry_comes_and_goes_with_its_migration(scratch: Scratch) -> None:

@@ -159,6 +159,13 @@ def test_a_machine_of_another_suite_lends_its_mirrors() -> None:
     ]
 
 
+def test_the_base_of_a_release_is_of_a_suite_of_its_own() -> None:
+    """On a Debian 12 machine, whose mirror is asked for Debian 13."""
+    assert base.debian_sources("Debian|bookworm|mirror:/debian/", base.RELEASE_ROOT.suite) == [
+        "deb mirror:/debian/ trixie main"
+    ]
+
+
 @pytest.mark.parametrize("targets", ["", "Ubuntu|noble|mirror:/ubuntu/", "Debian|bookworm-security|mirror:/s/"])
 def test_no_debian_mirror_is_a_fault_that_says_what_to_run(targets: str) -> None:
     """Apt without indices knows no mirror."""
@@ -189,7 +196,7 @@ def test_a_base_that_is_there_is_used_again(monkeypatch: pytest.MonkeyPatch) -> 
     """Neither root nor a tool is asked for then."""
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     said: list[str] = []
-    base.ensure_base(FakeEngine(), progress=said.append)
+    base.ensure_root(FakeEngine(), progress=said.append)
     assert said == [f"{BASE} is there and is used again"]
 
 
@@ -197,7 +204,7 @@ def test_only_root_makes_a_base(monkeypatch: pytest.MonkeyPatch) -> None:
     """The fault says who can."""
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     with pytest.raises(EnvironmentFault, match="once as root"):
-        base.ensure_base(FakeEngine(has_base=False), progress=silent)
+        base.ensure_root(FakeEngine(has_base=False), progress=silent)
 
 
 def test_a_machine_without_a_tool_is_told_which_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -205,7 +212,7 @@ def test_a_machine_without_a_tool_is_told_which_to_install(monkeypatch: pytest.M
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     monkeypatch.setattr("shutil.which", lambda _: None)
     with pytest.raises(EnvironmentFault, match="apt-get install mmdebstrap"):
-        base.ensure_base(FakeEngine(has_base=False), progress=silent)
+        base.ensure_root(FakeEngine(has_base=False), progress=silent)
 
 
 def test_both_images_are_built_from_small_contexts() -> None:
