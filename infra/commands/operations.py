@@ -1,7 +1,10 @@
 """Operations: what a server needs, and what is wrong with it."""
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, replace
 from json import dumps
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from invoke.context import Context
 from invoke.exceptions import Exit
@@ -10,6 +13,9 @@ from infra.commands import cli, tables
 from infra.commands.cli import command
 from infra.commands.own_stack import preparation, project
 from infra.config.settings import CHECKOUT, Role, Settings
+
+if TYPE_CHECKING:
+    from infra.commands.rotation import Publish
 
 
 @command(json="Print JSON, for programs.")
@@ -82,6 +88,55 @@ def bootstrap(_: Context, sql: bool = False, json: bool = False) -> None:
     for each in refused:
         print(f"refused here: {each['what']}. {each['instead']}")
     print(f"{admin.host}:{admin.port}: roles, database and rights are as declared{', but for that' if refused else ''}")
+
+
+@command(
+    role="Whose password: owner, user or maintenance.",
+    to="Write the new URL into this new file, mode 0600. Needed where the settings name the role's database.",
+    retire="Let this login in no longer: the former one, once all have the new password.",
+)
+def rotate(_: Context, role: str, to: str = "", retire: str = "") -> None:
+    """Change the password of a role while the former one still works.
+
+    A role has two logins that take turns. The new password goes into .env, or into the file that --to names, and is
+    never shown. What uses the former login goes on until `--retire` ends it.
+    """
+    from infra.config.endpoints import administrator_url, database_url
+    from schema.admin import rotation
+
+    cli.exclude(to=to, retire=retire)
+    settings = Settings.load()
+    whose = _role(role)
+    current, admin = database_url(settings, whose), administrator_url(settings)
+    if retire:
+        rotation.retire(admin, whose, retire, current, settings)
+        print(f"{retire} is let in no longer")
+        return
+    with _destination(whose, to, settings) as publish:
+        new = rotation.rotate(admin, whose, current, settings)
+        publish(new)
+    print(
+        f"{new.user} is the login from now on: {to or CHECKOUT / '.env'}. {current.user} works until every process has "
+        f"the new password and you run `invoke rotate {role} --retire {current.user}`"
+    )
+
+
+def _role(text: str) -> Role:
+    names = {each.name.lower(): each for each in Role}
+    if text not in names:
+        raise Exit(f"role {text} is unknown: it is one of {', '.join(names)}", 1)
+    return names[text]
+
+
+def _destination(role: Role, to: str, settings: Settings) -> "AbstractContextManager[Publish]":
+    from infra.commands.rotation import new_secret_file, publish_to_env_file
+
+    external = settings.role_url(role) is not None
+    if external and not to:
+        raise Exit("The settings name the role's database: say with --to in which file to write its new URL.", 1)
+    if to and not external:
+        raise Exit("--to is for a database that the settings name. The local stack's passwords are in .env.", 1)
+    return new_secret_file(Path(to)) if to else nullcontext(publish_to_env_file(CHECKOUT / ".env", role, settings))
 
 
 @command()

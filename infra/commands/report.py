@@ -1,13 +1,15 @@
 """A stack as commands print it, for people and programs; without passwords."""
 
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 
 from infra.backends.protocol import Operation
 from infra.config.endpoints import HOST, redis_url
+from infra.config.errors import ConfigError
 from infra.config.identity import Service
 from infra.config.secret import Secret
-from infra.config.settings import Role, database_name
+from infra.config.settings import Role, Settings, database_name
 from infra.config.urls import DatabaseUrl
 from infra.stack.lifecycle import Stack
 
@@ -52,4 +54,11 @@ def rows(current: Stack) -> list[tuple[str, str, str]]:
 def _url(service: Service, port: int) -> str:
     if service is Service.REDIS:
         return redis_url({service: port})
-    return str(DatabaseUrl(str(Role.USER), Secret(), HOST, port, database_name()))
+    return str(DatabaseUrl(_login(), Secret(), HOST, port, database_name()))
+
+
+def _login() -> str:
+    """Return the application's login; what runs is shown, too, where the settings cannot be read."""
+    with suppress(ConfigError):
+        return Settings.load().role_login(Role.USER)
+    return str(Role.USER)

@@ -20,7 +20,7 @@ def admin_url(settings: Settings, ports: Mapping[Service, int]) -> DatabaseUrl:
 
 def role_url(settings: Settings, ports: Mapping[Service, int], role: Role) -> DatabaseUrl:
     """Return the URL of one of the product's roles on a stack at these ports."""
-    return _url(str(role), settings.role_password(role), ports, database_name())
+    return _url(settings.role_login(role), settings.role_password(role), ports, database_name())
 
 
 def database_url(settings: Settings, role: Role, project: Project | None = None) -> DatabaseUrl:

@@ -61,6 +61,11 @@ class Role(Enum):
         return f"{database_name()}_{self.value}"
 
 
+def logins(role: Role) -> tuple[str, str]:
+    """Return the two logins of a role: its own, and the alternate with which it takes turns (`invoke rotate`)."""
+    return str(role), f"{role}_b"
+
+
 class AppEnv(StrEnum):
     """Where this process runs."""
 
@@ -99,6 +104,15 @@ def _choice(kind: type[StrEnum]) -> Callable[[str], StrEnum]:
             raise ValueError(f"it is one of {', '.join(kind)}") from None
 
     return parse
+
+
+class _Flag(StrEnum):
+    TRUE = "true"
+    FALSE = "false"
+
+
+def _flag(text: str) -> bool:
+    return _choice(_Flag)(text) is _Flag.TRUE
 
 
 def _integer(low: int, high: int) -> Callable[[str], int]:
@@ -172,6 +186,9 @@ class Settings:
     app_owner_password: Secret = _generated_password()
     app_user_password: Secret = _generated_password()
     app_maintenance_password: Secret = _generated_password()
+    app_owner_alternate: bool = _setting(_flag, "false")
+    app_user_alternate: bool = _setting(_flag, "false")
+    app_maintenance_alternate: bool = _setting(_flag, "false")
 
     redis_image: str = _setting(_name, "redis:7-alpine")
     redis_port: int | None = _setting(_unless("auto", _integer(1, 65_535)), "auto")
@@ -187,7 +204,7 @@ class Settings:
     database_connect_deadline: timedelta = _setting(_seconds, "30")
     database_statement_timeout: timedelta = _setting(_seconds, "30")
     database_sslmode: SslMode | None = _setting(_unless("", _choice(SslMode)), "")
-    database_echo: bool = _setting(lambda text: _choice(_Flag)(text) == "true", "false")
+    database_echo: bool = _setting(_flag, "false")
 
     def role_password(self, role: Role) -> Secret:
         """Return the password the local stack gives `role`."""
@@ -196,6 +213,18 @@ class Settings:
             Role.USER: self.app_user_password,
             Role.MAINTENANCE: self.app_maintenance_password,
         }[role]
+
+    def has_alternate_login(self, role: Role) -> bool:
+        """Return whether the password that the local stack gives `role` is that of its alternate login."""
+        return {
+            Role.OWNER: self.app_owner_alternate,
+            Role.USER: self.app_user_alternate,
+            Role.MAINTENANCE: self.app_maintenance_alternate,
+        }[role]
+
+    def role_login(self, role: Role) -> str:
+        """Return the login with which the local stack serves `role`."""
+        return logins(role)[self.has_alternate_login(role)]
 
     def role_url(self, role: Role) -> DatabaseUrl | None:
         """Return the URL set for `role`, None where the local stack's own is meant."""
@@ -224,11 +253,6 @@ class Settings:
             parse, default = setting.metadata["parse"], setting.metadata["default"]
             values[setting.name] = parse(default) if found is None else _parse(setting, found)
         return cls(**values)
-
-
-class _Flag(StrEnum):
-    TRUE = "true"
-    FALSE = "false"
 
 
 def key_of(setting: "Field[Any]") -> str:

@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 from psycopg.sql import SQL, Literal
 
 from infra.config.errors import ConfigError
 from infra.config.extensions import TEMPLATE, declared_extensions
-from infra.config.settings import MAINTENANCE_DATABASE, AppEnv, Role, Settings, database_name
+from infra.config.settings import MAINTENANCE_DATABASE, AppEnv, Role, Settings, database_name, logins
 from infra.config.urls import DatabaseUrl
 from schema.admin.desired_state import DesiredState, Met, otherwise
 from schema.admin.extensions import (
@@ -46,25 +47,24 @@ def script(settings: Settings, extensions: Sequence[str] | None = None) -> str:
 
 
 def with_passwords_of_urls(settings: Settings) -> Settings:
-    """Return the settings with each role's password from its URL, where one is set.
+    """Return the settings with each role's login and password from its URL, where one is set.
 
     Raises:
         ConfigError: a role's URL names another role.
     """
     for role in Role:
         url = settings.role_url(role)
-        if url is not None and url.user != str(role):
+        if url is not None and url.user not in logins(role):
             raise ConfigError(
                 f"The URL of {role} names the role {url.user}. Migrations grant rights to {role} by this name: correct "
                 "the URL in .env or the environment."
             )
-    owner, user, maintenance = (settings.role_url(role) for role in (Role.OWNER, Role.USER, Role.MAINTENANCE))
-    return replace(
-        settings,
-        app_owner_password=owner.password if owner else settings.app_owner_password,
-        app_user_password=user.password if user else settings.app_user_password,
-        app_maintenance_password=maintenance.password if maintenance else settings.app_maintenance_password,
-    )
+    given = {role: url for role in Role if (url := settings.role_url(role)) is not None}
+    changes: dict[str, Any] = {}
+    for role, url in given.items():
+        changes[f"app_{role.name.lower()}_password"] = url.password
+        changes[f"app_{role.name.lower()}_alternate"] = url.user == logins(role)[1]
+    return replace(settings, **changes)
 
 
 def _lines(settings: Settings, extensions: Sequence[str]) -> Iterator[str]:
@@ -121,7 +121,7 @@ def _password(role: Role, settings: Settings) -> Iterator[str]:
     if settings.role_password(role):
         yield f"{password_statement(role, settings)};"
     else:
-        yield f"\\password {role}"
+        yield f"\\password {settings.role_login(role)}"
 
 
 def _verification(requirements: Sequence[DesiredState]) -> Iterator[str]:

@@ -15,7 +15,8 @@ from psycopg.sql import SQL, Composed, Identifier, Literal
 from infra.config.errors import ConfigError
 from infra.config.extensions import declared_extensions
 from infra.config.scram import scram_verifier
-from infra.config.settings import AppEnv, Role, Settings, database_name
+from infra.config.secret import Secret
+from infra.config.settings import AppEnv, Role, Settings, database_name, logins
 from infra.config.urls import DatabaseUrl
 from schema.admin.desired_state import DesiredState, Met, converge, otherwise
 from schema.admin.extensions import ensure_extensions
@@ -25,7 +26,7 @@ from schema.client.logs import log
 from schema.errors import DatabaseUnavailable, RightsError
 
 LOCK = 0x6777726F6C6573
-_LOCK_TIMEOUT = {"lock_timeout": "30s"}
+LOCK_TIMEOUT = {"lock_timeout": "30s"}
 _READ_ALL = "pg_read_all_data"
 
 # The columns of pg_roles and the keyword that sets each (PostgreSQL manual, CREATE ROLE).
@@ -69,13 +70,13 @@ def ensure(admin: DatabaseUrl, settings: Settings, extensions: Sequence[str] | N
                 setting=f"APP_{role.name}_PASSWORD",
             )
     requirements = administrators_requirements(settings)
-    with connect(admin, settings, autocommit=True, parameters=_LOCK_TIMEOUT) as connection, _explained(admin):
+    with connect(admin, settings, autocommit=True, parameters=LOCK_TIMEOUT) as connection, _explained(admin):
         connection.execute("SELECT pg_advisory_lock(%s)", [LOCK])
         _refuse_other_encoding(connection)
         known = {name for (name,) in connection.execute("SELECT rolname FROM pg_roles").fetchall()}
         met = converge(connection, requirements)
         for role in Role:
-            if str(role) not in known:
+            if settings.role_login(role) not in known:
                 _set_password(connection, role, settings)
         _refuse_missing(connection, met.missing)
         made = ensure_extensions(connection, admin, settings, extensions)
@@ -89,7 +90,12 @@ def ensure(admin: DatabaseUrl, settings: Settings, extensions: Sequence[str] | N
 
 def administrators_requirements(settings: Settings) -> tuple[DesiredState, ...]:
     """Return what must hold on the server, for its administrator to make."""
-    return (*(each for role in Role for each in _on_role(role, settings)), *_on_database())
+    alternates = (role for role in Role if settings.has_alternate_login(role))
+    return (
+        *(each for role in Role for each in _on_role(role, settings)),
+        *(each for role in alternates for each in on_alternate_login(role, settings)),
+        *_on_database(),
+    )
 
 
 def _on_role(role: Role, settings: Settings) -> Iterator[DesiredState]:
@@ -98,20 +104,13 @@ def _on_role(role: Role, settings: Settings) -> Iterator[DesiredState]:
         f"there is no role {role}",
         otherwise(
             SQL("to_regrole({}) IS NOT NULL").format(Literal(str(role))),
-            SQL("CREATE ROLE {} LOGIN").format(Identifier(str(role))),
+            SQL("CREATE ROLE {}" if settings.has_alternate_login(role) else "CREATE ROLE {} LOGIN").format(
+                Identifier(str(role))
+            ),
         ),
     )
-    plain = [column for column in _ATTRIBUTES if column != "rolbypassrls"]
-    yield DesiredState(
-        f"the attributes of {role} are not {' '.join(sorted(declared))}", _changes(role, plain, declared)
-    )
-    # It alone may be refused, so it has a statement of its own.
-    bypasses = "BYPASSRLS" in declared
-    yield DesiredState(
-        f"{role} {'lacks' if bypasses else 'has'} BYPASSRLS",
-        _changes(role, ["rolbypassrls"], declared),
-        fallback=_WITHOUT_BYPASS if bypasses else "",
-    )
+    # While it is the turn of the alternate, a login that is not to be used any longer stays as it is.
+    yield from _attributes(str(role), declared, but="rolcanlogin" if settings.has_alternate_login(role) else "")
     yield DesiredState(
         f"{role} may not log in: its password has expired, or its connections are limited to none",
         SQL(
@@ -124,6 +123,65 @@ def _on_role(role: Role, settings: Settings) -> Iterator[DesiredState]:
     yield from _memberships(role)
 
 
+def on_alternate_login(role: Role, settings: Settings) -> Iterator[DesiredState]:
+    """Yield what makes the alternate login of a role as good as the role: its attributes, and membership.
+
+    What the owner makes is to belong to the role itself, so that one begins its sessions as the role.
+    """
+    own, alternate = logins(role)
+    names = {"own": Literal(own), "alternate": Literal(alternate)}
+    yield DesiredState(
+        f"there is no role {alternate}",
+        otherwise(
+            SQL("to_regrole({alternate}) IS NOT NULL").format(**names),
+            SQL("CREATE ROLE {}").format(Identifier(alternate)),
+        ),
+    )
+    yield from _attributes(alternate, _declared_words(role, settings), but="rolcanlogin")
+    yield DesiredState(
+        f"{alternate} is a member of another role than {own}",
+        SQL(
+            "SELECT format('REVOKE %s FROM %I GRANTED BY %s', roleid::regrole, {alternate}::text, grantor::regrole)"
+            " FROM pg_auth_members WHERE member = to_regrole({alternate}) AND roleid <> to_regrole({own})"
+        ).format(**names),
+    )
+    yield DesiredState(
+        f"{alternate} is no member of {own}",
+        otherwise(
+            SQL(
+                "(SELECT bool_or(inherit_option) AND bool_or(set_option) FROM pg_auth_members"
+                " WHERE member = to_regrole({alternate}) AND roleid = to_regrole({own}))"
+            ).format(**names),
+            SQL("GRANT {} TO {} WITH INHERIT TRUE, SET TRUE").format(Identifier(own), Identifier(alternate)),
+        ),
+    )
+    if role is Role.OWNER:
+        yield DesiredState(
+            f"{alternate} does not begin its sessions as {own}",
+            otherwise(
+                SQL(
+                    "EXISTS (SELECT FROM pg_db_role_setting WHERE setrole = to_regrole({alternate}) AND setdatabase = 0"
+                    " AND 'role=' || {own} = ANY (setconfig))"
+                ).format(**names),
+                SQL("ALTER ROLE {} SET role TO {}").format(Identifier(alternate), Literal(own)),
+            ),
+        )
+
+
+def _attributes(login: str, declared: set[LiteralString], *, but: LiteralString) -> Iterator[DesiredState]:
+    plain = [column for column in _ATTRIBUTES if column not in {"rolbypassrls", but}]
+    yield DesiredState(
+        f"the attributes of {login} are not {' '.join(sorted(declared))}", _changes(login, plain, declared)
+    )
+    # It alone may be refused, so it has a statement of its own.
+    bypasses = "BYPASSRLS" in declared
+    yield DesiredState(
+        f"{login} {'lacks' if bypasses else 'has'} BYPASSRLS",
+        _changes(login, ["rolbypassrls"], declared),
+        fallback=_WITHOUT_BYPASS if bypasses else "",
+    )
+
+
 def _declared_words(role: Role, settings: Settings) -> set[LiteralString]:
     words: set[LiteralString] = {"LOGIN", "INHERIT"}
     if role is Role.OWNER and settings.app_env is not AppEnv.PRODUCTION:
@@ -133,8 +191,8 @@ def _declared_words(role: Role, settings: Settings) -> set[LiteralString]:
     return words
 
 
-def _changes(role: Role, columns: Sequence[LiteralString], declared: set[LiteralString]) -> Composed:
-    """Return the query that yields one ALTER ROLE for those attributes of `role` that differ."""
+def _changes(login: str, columns: Sequence[LiteralString], declared: set[LiteralString]) -> Composed:
+    """Return the query that yields one ALTER ROLE for those attributes of `login` that differ."""
     rows = SQL(", ").join(
         SQL("({} <> {}, {})").format(
             Identifier(column), Literal(word in declared), Literal(word if word in declared else f"NO{word}")
@@ -145,7 +203,7 @@ def _changes(role: Role, columns: Sequence[LiteralString], declared: set[Literal
     return SQL(
         "SELECT {alter} || string_agg(word, ' ') FROM pg_roles, LATERAL (VALUES {rows}) AS attribute (differs, word)"
         " WHERE rolname = {role} AND differs HAVING count(*) > 0"
-    ).format(alter=Literal(f'ALTER ROLE "{role}" '), rows=rows, role=Literal(str(role)))
+    ).format(alter=Literal(f'ALTER ROLE "{login}" '), rows=rows, role=Literal(login))
 
 
 def _memberships(role: Role) -> Iterator[DesiredState]:
@@ -248,18 +306,25 @@ def _set_password(connection: BoundedConnection, role: Role, settings: Settings)
 
 
 def password_statement(role: Role, settings: Settings) -> str:
-    """Return the statement that gives `role` its password: as a verifier, since the server logs statements."""
-    verifier = scram_verifier(str(role), settings.role_password(role))
-    return SQL("ALTER ROLE {} PASSWORD {}").format(Identifier(str(role)), Literal(verifier)).as_string()
+    """Return the statement that gives the login of `role` its password."""
+    return login_statement(settings.role_login(role), settings.role_password(role))
+
+
+def login_statement(login: str, password: Secret) -> str:
+    """Return the statement that lets `login` in by a password: as a verifier, since the server logs statements."""
+    verifier = scram_verifier(login, password)
+    return SQL("ALTER ROLE {} LOGIN PASSWORD {}").format(Identifier(login), Literal(verifier)).as_string()
 
 
 def _login(administrator: BoundedConnection, admin: DatabaseUrl, role: Role, settings: Settings) -> BoundedConnection:
     """Connect as `role` to the application's database; where that is refused, set its password and try once more."""
-    url = replace(admin, user=str(role), password=settings.role_password(role), database=database_name())
+    url = replace(
+        admin, user=settings.role_login(role), password=settings.role_password(role), database=database_name()
+    )
     try:
-        return connect(url, settings, parameters=_LOCK_TIMEOUT)
+        return connect(url, settings, parameters=LOCK_TIMEOUT)
     except DatabaseUnavailable as error:
         if error.transient:
             raise
         _set_password(administrator, role, settings)
-        return connect(url, settings, parameters=_LOCK_TIMEOUT)
+        return connect(url, settings, parameters=LOCK_TIMEOUT)

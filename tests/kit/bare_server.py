@@ -14,7 +14,7 @@ from infra.config.endpoints import admin_url
 from infra.config.extensions import TEMPLATE
 from infra.config.identity import Project
 from infra.config.secret import Secret
-from infra.config.settings import CHECKOUT, BackendChoice, Role, database_name
+from infra.config.settings import CHECKOUT, BackendChoice, Role, database_name, logins
 from infra.config.urls import DatabaseUrl
 from infra.declaration.spec import build_stack
 from infra.stack.locks import project_lock
@@ -68,7 +68,7 @@ def _remove_product(superuser: DatabaseUrl) -> None:
         f"UPDATE pg_database SET datistemplate = false WHERE datname = '{TEMPLATE}'",
         f"DROP DATABASE IF EXISTS {TEMPLATE} WITH (FORCE)",
         f"DROP DATABASE IF EXISTS {database_name()} WITH (FORCE)",
-        *(f"DROP ROLE IF EXISTS {role}" for role in Role),
+        *(f"DROP ROLE IF EXISTS {login}" for role in Role for login in logins(role)[::-1]),
     )
 
 

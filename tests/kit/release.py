@@ -68,10 +68,9 @@ class Release:
         called = ("docker", "run", "--rm", f"--network={self.network}", *hardened, *mounted, *words, self.image)
         return subprocess.run((*called, *command), capture_output=True, text=True, check=False)
 
-    def run_block(self, script: str) -> Done:
-        """Run a shell block of the page with this image and network in the place of the page's."""
+    def run_block(self, script: str, folder: Path) -> Done:
+        """Run a shell block of the page in a folder, with this image and network in the place of the page's."""
         script = script.replace("shop:1", self.image).replace("docker run", f"docker run --network={self.network}")
-        folder = self.secrets.parent
         return subprocess.run(["bash", "-euc", script], cwd=folder, capture_output=True, text=True, check=False)
 
     def ask(self, statement: str) -> str:

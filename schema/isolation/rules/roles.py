@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from infra.config.settings import Role
+from infra.config.settings import Role, logins
 from schema.isolation.facts import Catalogue, RoleFacts
 from schema.isolation.finding import Fault
 from schema.isolation.rules.fixes import AS_SUPERUSER
@@ -89,7 +89,10 @@ def session_default(catalogue: Catalogue) -> Iterator[Fault]:
     session_replication_role = replica keeps foreign keys from being checked, row_security = off hides a missing policy
     behind an error, lo_compat_privileges = on opens every large object (PostgreSQL manual, 20.11 and 20.13).
     """
+    stand_ins = {f"ROLE {alternate}": own for own, alternate in map(logins, Role)}
     for default in catalogue.defaults:
+        if default.name == "role" and default.value == stand_ins.get(default.where):
+            continue  # a role's alternate login acts as the role (`schema.admin.roles`)
         yield Fault(
             f"{default.name} OF {default.where}",
             f"sessions start with {default.name} = {default.value}",

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from infra.config.settings import CHECKOUT
+from infra.config.urls import DatabaseUrl
 from tests.kit import pages
 from tests.kit.release import BAIT, PAGE, Release, build
 from tests.kit.world import engine
@@ -156,15 +157,25 @@ def test_a_release_is_taken_back_as_the_page_says(migrated: Release, tmp_path: P
     assert migrated.ask(TABLES) == before
 
 
-def test_the_commands_of_the_page_run(migrated: Release) -> None:
+def test_the_commands_of_the_page_run(migrated: Release, tmp_path: Path) -> None:
     """Each `docker run` of the page ends with 0, in the page's order, but for the one that takes a release back.
 
-    There is nothing to take back but the first migration, which holds rows that others need.
+    There is nothing to take back but the first migration, which other tests need, as they need the former password.
     """
-    for block in pages.blocks(PAGE):
-        if "docker run" in block.text and "rollback" not in block.text:
-            done = migrated.run_block(block.text)
-            assert done.returncode == 0, f"{block}\n{done.stdout}{done.stderr}"
+    shutil.copytree(migrated.secrets, tmp_path / "secrets")
+    former = DatabaseUrl.parse((tmp_path / "secrets/database_url").read_text().strip())
+    try:
+        for block in pages.blocks(PAGE):
+            if "docker run" in block.text and "rollback" not in block.text:
+                done = migrated.run_block(block.text, tmp_path)
+                assert done.returncode == 0, f"{block}\n{done.stdout}{done.stderr}"
+        assert (
+            migrated.ask("SELECT rolcanlogin FROM pg_roles WHERE rolname LIKE 'app_user%' ORDER BY rolname") == "f\nt"
+        )
+        assert migrated.run("invoke", "ready").returncode == 4
+    finally:
+        migrated.ask(f"ALTER ROLE app_user LOGIN PASSWORD '{former.password.reveal()}'; DROP ROLE IF EXISTS app_user_b")
+    assert migrated.run("invoke", "ready").returncode == 0
 
 
 def test_no_layer_holds_a_secret_or_what_only_developers_use(release: Release) -> None:

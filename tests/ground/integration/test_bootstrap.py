@@ -10,12 +10,18 @@ from infra.config.secret import Secret
 from infra.config.settings import Role
 from infra.config.urls import DatabaseUrl
 from schema.admin.bootstrap import bootstrap, script
+from schema.admin.rotation import retire, rotate
 from schema.client.connection import connect
 from schema.errors import DatabaseUnavailable, RightsError
-from tests.kit.bare_server import SETTINGS, ask, psql
+from tests.kit.bare_server import SETTINGS, ask, psql, role_at
 from tests.kit.errors import about
 
 NAMES = ["app_maintenance", "app_owner", "app_user"]
+URLS = {
+    Role.OWNER: "database_owner_url",
+    Role.USER: "database_url",
+    Role.MAINTENANCE: "database_maintenance_url",
+}
 
 
 def prepared(superuser: DatabaseUrl) -> dict[str, list[tuple[Any, ...]]]:
@@ -174,3 +180,49 @@ def test_what_refuses_a_connection_is_put_right_as_the_error_says(
     assert not refused.value.transient
     bootstrap(superuser, SETTINGS)
     assert ask(url, "SELECT current_database(), current_user") == [("app", str(role))]
+
+
+@pytest.mark.parametrize("role", Role)
+def test_a_bare_administrator_changes_a_password(manager: DatabaseUrl, role: Role) -> None:
+    """Without a superuser both logins of a role are let in, have its rights, and what the owner makes is the role's."""
+    bootstrap(manager, SETTINGS)
+    former = role_at(manager, role)
+    new = rotate(manager, role, former, SETTINGS)
+    assert [ask(url, "SELECT 1") for url in (former, new)] == [[(1,)], [(1,)]]
+    with pytest.raises(RightsError, match="retire"):
+        rotate(manager, role, former, SETTINGS)
+    assert ask(new, "SELECT 1") == [(1,)]
+    if role is Role.OWNER:
+        made = "SELECT tableowner::text FROM pg_tables WHERE tablename = 'made'"
+        assert ask(new, "CREATE TABLE made (id int)", made) == [(str(role),)]
+    changed: dict[str, Any] = {URLS[role]: new}
+    again = replace(SETTINGS, **changed)
+    assert bootstrap(manager, again).made == ()
+    retire(manager, role, former.user, new, again)
+    assert bootstrap(manager, again).made == ()
+    with pytest.raises(DatabaseUnavailable):
+        ask(former, "SELECT 1")
+    assert rotate(manager, role, new, again).user == former.user
+
+
+def test_a_login_that_does_not_work_is_not_given_out(manager: DatabaseUrl) -> None:
+    """Where the new login is refused nobody can use it, and the former one goes on working."""
+    bootstrap(manager, SETTINGS)
+    former = role_at(manager, Role.USER)
+    ask(manager, "CREATE ROLE app_user_b VALID UNTIL '2000-01-01'")
+    with pytest.raises(DatabaseUnavailable):
+        rotate(manager, Role.USER, former, SETTINGS)
+    assert ask(manager, "SELECT rolcanlogin FROM pg_roles WHERE rolname = 'app_user_b'") == [(False,)]
+    assert ask(former, "SELECT 1") == [(1,)]
+
+
+def test_the_script_makes_the_logins_whose_turn_it_is(superuser: DatabaseUrl) -> None:
+    """Where a rotation has gone before, a new server gets the alternate logins as well, and they are let in."""
+    turned = replace(SETTINGS, app_owner_alternate=True, app_user_alternate=True, app_maintenance_alternate=True)
+    for _ in range(2):
+        done = psql(superuser, script(turned))
+        assert (done.returncode, done.stderr) == (0, "")
+    assert bootstrap(superuser, turned).made == ()
+    for role in Role:
+        url = replace(role_at(superuser, role), user=turned.role_login(role))
+        assert ask(url, f"SELECT pg_has_role('{role}', 'USAGE')") == [(True,)]
