@@ -1,7 +1,10 @@
 """A release image of a copy of the project, and a PostgreSQL server with TLS for it to run against."""
 
+import fcntl
 import re
+import shlex
 import subprocess
+import tempfile
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -75,16 +78,23 @@ class Release:
 
     def ask(self, statement: str) -> str:
         """Return what psql on the server answers its superuser in the application's database."""
-        words = (
-            "docker",
-            "exec",
-            "--user=postgres",
-            f"{self.network}-db",
-            f"{_PROGRAMS}/psql",
-            "-XAtqc",
-            statement,
-            "app",
-        )
+        return self._in_server(f"{_PROGRAMS}/psql -XAtqc {shlex.quote(statement)} app", "postgres")
+
+    def dump_and_restore(self) -> None:
+        """Dump the database as app_maintenance, lose it, have it made again, and restore the dump as its owner."""
+        self._in_server(f"{_PROGRAMS}/pg_dump --format=custom --file=/tmp/dump '{self._url('maintenance')}'")
+        self._in_server(f"{_PROGRAMS}/psql -Xqc 'DROP DATABASE app WITH (FORCE)' postgres", "postgres")
+        made = self.run("invoke", "bootstrap")
+        assert made.returncode == 0, made.stderr
+        restore = f"{_PROGRAMS}/pg_restore --exit-on-error --clean --if-exists --no-owner"
+        self._in_server(f"{restore} --dbname='{self._url('owner')}' /tmp/dump")
+
+    def _url(self, kind: str) -> str:
+        """Return a role's URL as it is inside the server's container."""
+        return (self.secrets / f"database_{kind}_url").read_text().strip().replace("/run/secrets/", "/tls/")
+
+    def _in_server(self, script: str, user: str = "root") -> str:
+        words = ("docker", "exec", f"--user={user}", f"{self.network}-db", "bash", "-euc", script)
         done = subprocess.run(words, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()
@@ -142,7 +152,9 @@ def leave_bait(checkout: Path) -> None:
 
 def _make_roots() -> None:
     try:
-        with engine() as client:
+        # One after the other, where several workers run: a root takes half a minute and much memory.
+        with Path(tempfile.gettempdir(), "groundwork-roots.lock").open("w") as lock, engine() as client:
+            fcntl.flock(lock, fcntl.LOCK_EX)
             for root in (RELEASE_ROOT, _SERVER):
                 ensure_root(client, root, progress=say)
     except EnvironmentFault as fault:

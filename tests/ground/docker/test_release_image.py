@@ -24,6 +24,10 @@ APPLIED = "SELECT string_agg(concat(revision, sha256, applied_at), ',' ORDER BY 
 TABLES = """
     SELECT string_agg(concat(oid, relname), ',' ORDER BY oid) FROM pg_class WHERE relnamespace = 'public'::regnamespace
 """
+NAMES = """
+    SELECT string_agg(relname, ',' ORDER BY relname) FROM pg_class
+    WHERE relnamespace::regnamespace::text IN ('app', 'public')
+"""
 MIGRATION = """
 revision, down_revision, branch_labels, depends_on = "0002", "0001", None, None
 from alembic import op
@@ -176,6 +180,20 @@ def test_the_commands_of_the_page_run(migrated: Release, tmp_path: Path) -> None
     finally:
         migrated.ask(f"ALTER ROLE app_user LOGIN PASSWORD '{former.password.reveal()}'; DROP ROLE IF EXISTS app_user_b")
     assert migrated.run("invoke", "ready").returncode == 0
+
+
+def test_a_backup_is_restored_as_the_page_says(migrated: Release) -> None:
+    """A dump as app_maintenance holds the rows of all; restored as the owner and prepared again, all is as it was."""
+    tenant = migrated.run("invoke", "tenants-create", "Acme").stdout.strip()
+    content = f"SELECT count(*), count(*) FILTER (WHERE tenant_id = '{tenant}') FROM tenants"
+    before = migrated.ask(content), migrated.ask(NAMES)
+    assert before[0].endswith("|1")
+    migrated.dump_and_restore()
+    assert migrated.run("invoke", "bootstrap").returncode == 0
+    done = migrated.run("invoke", "migrate", "check")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "nothing to do" in done.stdout + done.stderr
+    assert (migrated.ask(content), migrated.ask(NAMES)) == before
 
 
 def test_no_layer_holds_a_secret_or_what_only_developers_use(release: Release) -> None:
