@@ -27,12 +27,15 @@ def publish_to_env_file(path: Path, role: Role, settings: Settings) -> Publish:
     ):
         raise ConfigError(
             f"{name}_PASSWORD or {name}_ALTERNATE is set in the environment, which wins over {path}: a new password "
-            "there would have no effect. Unset both and run the command again. Nothing was changed."
+            "there would have no effect. Unset both and run the command again. Nothing was changed.",
+            setting=f"{name}_PASSWORD",
         )
     if not path.exists() or f"{name}_PASSWORD_FILE" in path.read_text(encoding="utf-8-sig"):
         raise ConfigError(
             f"{path} does not hold {name}_PASSWORD itself, so that a new one cannot be written there. Write the "
-            "password in place of its file's name and run the command again. Nothing was changed."
+            "password in place of its file's name and run the command again. Nothing was changed.",
+            setting=f"{name}_PASSWORD",
+            file=path,
         )
 
     def publish(url: DatabaseUrl) -> None:
@@ -54,7 +57,8 @@ def new_secret_file(path: Path) -> Iterator[Publish]:
     except OSError as error:
         raise ConfigError(
             f"{path} cannot be made for the new URL: {error.strerror}. Name a file that is not there yet. Nothing was "
-            "changed."
+            "changed.",
+            file=path,
         ) from None
     with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
 

@@ -44,13 +44,15 @@ def rotate(admin: DatabaseUrl, role: Role, current: DatabaseUrl, settings: Setti
             retire_it = f"invoke rotate {role.name.lower()} --retire {login}"
             raise RightsError(
                 f"{login} may still log in at {admin.host}:{admin.port}, with the password of the rotation before. "
-                f"When nothing uses it, run `{retire_it}`, then this command again. Nothing was changed."
+                f"When nothing uses it, run `{retire_it}`, then this command again. Nothing was changed.",
+                violations=(f"{login} may log in",),
             )
         met = converge(connection, tuple(on_alternate_login(role, settings)))
         if met.missing:
             raise RightsError(
                 f"{login} cannot stand in for {role} at {admin.host}:{admin.port}: "
-                f"{'; '.join(each.violation for each in met.missing)}. A superuser can put that right."
+                f"{'; '.join(each.violation for each in met.missing)}. A superuser can put that right.",
+                violations=tuple(each.violation for each in met.missing),
             )
         connection.execute(login_statement(login, new.password).encode())
         try:
@@ -79,7 +81,8 @@ def retire(admin: DatabaseUrl, role: Role, login: str, current: DatabaseUrl, set
         if count:
             raise RightsError(
                 f"{login} has {count} open connections at {admin.host}:{admin.port} ({clients}). Give the new password "
-                "to what holds them and start it again, then run this command again. Nothing was changed."
+                "to what holds them and start it again, then run this command again. Nothing was changed.",
+                violations=(f"{login} has open connections",),
             )
         _shut(connection, login)
 
@@ -109,7 +112,8 @@ def _administrator(admin: DatabaseUrl, role: Role, settings: Settings) -> Iterat
             raise RightsError(
                 f"The logins of {role} at {admin.host}:{admin.port} could not be changed as {admin.user}: "
                 f"{error.diag.message_primary or error} ({error.sqlstate}). Connect as a superuser, or as the "
-                "administrator who made the roles."
+                "administrator who made the roles.",
+                sqlstate=error.sqlstate,
             ) from error
 
 
@@ -130,5 +134,6 @@ def _prove(url: DatabaseUrl, role: Role, settings: Settings) -> None:
     if not holds:
         raise RightsError(
             f"{url.user} is let in at {url.host}:{url.port}, and does not have what {role} has. The password in use "
-            f"goes on working. A pooler in between may serve it as another role."
+            f"goes on working. A pooler in between may serve it as another role.",
+            violations=(f"{url.user} does not have what {role} has",),
         )
