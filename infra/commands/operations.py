@@ -1,5 +1,6 @@
 """Operations: what a server needs, and what is wrong with it."""
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, replace
 from json import dumps
@@ -15,6 +16,7 @@ from infra.commands.own_stack import preparation, project
 from infra.config.settings import CHECKOUT, Role, Settings
 
 if TYPE_CHECKING:
+    from infra.commands.doctor.findings import Finding
     from infra.commands.rotation import Publish
 
 
@@ -34,13 +36,16 @@ def plan(_: Context, json: bool = False) -> None:
         print(*planned.operations, sep="\n")
 
 
-@command(json="Print JSON, for programs.")
-def doctor(_: Context, json: bool = False) -> None:
-    """Look at all that `up` needs and say what is wrong and what to do; exit 0 when `up` would succeed."""
-    from infra.commands.doctor.examine import examine
+@command(database="Look at the database instead, local or elsewhere.", json="Print JSON, for programs.")
+def doctor(_: Context, database: bool = False, json: bool = False) -> None:
+    """Look at all that `up` needs and say what is wrong and what to do; exit 0 when `up` would succeed.
+
+    With --database: look at the database that the URLs name, or the stack's own, as each role. It exits 0 when the
+    commands and the application would work there.
+    """
     from infra.commands.doctor.findings import Level, exit_code
 
-    findings = examine(CHECKOUT, project(), preparation())
+    findings = _database_findings() if database else _stack_findings()
     if json:
         print(dumps([asdict(finding) for finding in findings], indent=2))
     else:
@@ -49,6 +54,18 @@ def doctor(_: Context, json: bool = False) -> None:
         tables.show(("", "about", "found"), rows, fold="found", colours=colours)
     if exit_code(findings):
         raise Exit(code=exit_code(findings))
+
+
+def _stack_findings() -> "Sequence[Finding]":
+    from infra.commands.doctor.examine import examine
+
+    return examine(CHECKOUT, project(), preparation())
+
+
+def _database_findings() -> "Sequence[Finding]":
+    from infra.commands.doctor.database.examine import examine_database
+
+    return examine_database(CHECKOUT, project())
 
 
 @command()

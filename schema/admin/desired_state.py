@@ -59,26 +59,29 @@ def converge(connection: BoundedConnection, requirements: Sequence[DesiredState]
     refused: set[str] = set()
 
     def steps() -> list[tuple[DesiredState, str]]:
-        return [step for step in _lacking(connection, requirements) if step[0].violation not in refused]
+        return [step for step in lacking(connection, requirements) if step[0].violation not in refused]
 
-    lacking = steps()
+    left = steps()
     for _ in range(ROUNDS):
-        for requirement, statement in lacking:
+        for requirement, statement in left:
             with _tolerated(requirement, refused):
                 connection.execute(statement.encode())
                 made.append(statement)
-        if not lacking:
+        if not left:
             break
-        lacking = steps()
+        left = steps()
     return Met(
         made=tuple(made),
         refused=tuple(requirement for requirement in requirements if requirement.violation in refused),
-        missing=tuple({requirement.violation: requirement for requirement, _ in lacking}.values()),
+        missing=tuple({requirement.violation: requirement for requirement, _ in left}.values()),
     )
 
 
-def _lacking(connection: BoundedConnection, requirements: Sequence[DesiredState]) -> list[tuple[DesiredState, str]]:
-    """Ask for everything at once: one message, however many requirements there are."""
+def lacking(connection: BoundedConnection, requirements: Sequence[DesiredState]) -> list[tuple[DesiredState, str]]:
+    """Return what does not hold, each with a statement that makes it, and change nothing.
+
+    Everything is asked at once: one message, however many requirements there are.
+    """
     queries = [
         SQL("SELECT {} AS number, statement FROM ({}) AS lacking (statement)").format(Literal(number), each.repairs)
         for number, each in enumerate(requirements)

@@ -90,12 +90,20 @@ def ensure(admin: DatabaseUrl, settings: Settings, extensions: Sequence[str] | N
 
 def administrators_requirements(settings: Settings) -> tuple[DesiredState, ...]:
     """Return what must hold on the server, for its administrator to make."""
-    alternates = (role for role in Role if settings.has_alternate_login(role))
-    return (
-        *(each for role in Role for each in _on_role(role, settings)),
-        *(each for role in alternates for each in on_alternate_login(role, settings)),
-        *_on_database(),
-    )
+    return (*_on_roles(settings), _administrators_membership(), *_on_database())
+
+
+def lasting_requirements(settings: Settings) -> tuple[DesiredState, ...]:
+    """Return what must hold on the server whoever looks; what only its administrator needs is not among it."""
+    return (*_on_roles(settings), *_on_database())
+
+
+def _on_roles(settings: Settings) -> Iterator[DesiredState]:
+    for role in Role:
+        yield from _on_role(role, settings)
+    for role in Role:
+        if settings.has_alternate_login(role):
+            yield from on_alternate_login(role, settings)
 
 
 def _on_role(role: Role, settings: Settings) -> Iterator[DesiredState]:
@@ -227,17 +235,20 @@ def _memberships(role: Role) -> Iterator[DesiredState]:
         )
 
 
+def _administrators_membership() -> DesiredState:
+    # PostgreSQL 16 lets an administrator give ownership only to a role it may become; a superuser always may.
+    return DesiredState(
+        f"the administrator may not become {Role.OWNER}",
+        otherwise(
+            SQL("pg_has_role(to_regrole({}), 'SET')").format(Literal(str(Role.OWNER))),
+            SQL("GRANT {} TO CURRENT_USER WITH SET TRUE").format(Identifier(str(Role.OWNER))),
+        ),
+    )
+
+
 def _on_database() -> Iterator[DesiredState]:
     names = {"database": Identifier(database_name()), "owner": Identifier(str(Role.OWNER))}
     theirs = {"name": Literal(database_name()), "role": Literal(str(Role.OWNER))}
-    # PostgreSQL 16 lets an administrator give ownership only to a role it may become; a superuser always may.
-    yield DesiredState(
-        f"the administrator may not become {Role.OWNER}",
-        otherwise(
-            SQL("pg_has_role(to_regrole({role}), 'SET')").format(**theirs),
-            SQL("GRANT {owner} TO CURRENT_USER WITH SET TRUE").format(**names),
-        ),
-    )
     # template0 brings no rights and no objects of the site, and the server's default locale.
     yield DesiredState(
         f"there is no database {database_name()}",

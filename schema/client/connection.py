@@ -26,6 +26,25 @@ from schema.errors import DatabaseUnavailable
 # Whatever libpq's environment says; of PGTZ and PGDATESTYLE its word comes after that of `options`.
 _CONVENTIONS: Final = {"TimeZone": "UTC", "DateStyle": "ISO,MDY"}
 _LEAD = re.compile(r"^.*\bport \d+ failed: (FATAL: +)?", re.DOTALL)
+# What refuses for good and is neither the role nor the database, in the words of libpq, OpenSSL, servers and PgBouncer.
+_CA = (
+    "Name the file of the CA that signed the server's certificate in the URL: ?sslrootcert=FILE, or "
+    "?sslrootcert=system for a public one."
+)
+_ADVICE: Final = {
+    "root certificate file|certificate verify failed|self-signed certificate": _CA,
+    "does not match host name": "Write the host as the certificate has it, or check its CA alone: sslmode=verify-ca.",
+    "does not support SSL": "Turn TLS on there, or set DATABASE_SSLMODE=prefer where the network in between is yours.",
+    "no encryption": "The server may take this role with TLS alone: set DATABASE_SSLMODE=verify-full.",
+    "unsupported startup parameter": (
+        "A pooler such as PgBouncer does not pass on what a session asks for. Give the URL the server's own address; "
+        "or set ignore_startup_parameters = options there, and for the role (ALTER ROLE … SET …) what is lost by it."
+    ),
+}
+_ANY_ADVICE: Final = (
+    "Correct the settings of this role and database, or let `invoke bootstrap` make what is missing or was changed; a "
+    "database that it makes is empty until `invoke migrate`."
+)
 
 # Seconds for which a connection counts as good after it was used, as in HikariCP (aliveBypassWindowMs).
 _LATELY: Final = 0.5
@@ -198,10 +217,7 @@ def unavailable(url: DatabaseUrl, error: BaseException, *, lost: bool = False) -
     elif transient:
         advice = "Start the server (`invoke up`), or correct the URL."
     else:
-        advice = (
-            "Correct the settings of this role and database, or let `invoke bootstrap` make what is missing or was "
-            "changed; a database that it makes is empty until `invoke migrate`."
-        )
+        advice = next((then for words, then in _ADVICE.items() if re.search(words, line)), _ANY_ADVICE)
     return DatabaseUnavailable(
         f"{'Lost the' if lost else 'No'} connection to database {url.database!r} at {url.host}:{url.port} "
         f"as {url.user}: {_LEAD.sub('', line).rstrip('.')}. {advice}",

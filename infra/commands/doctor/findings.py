@@ -6,7 +6,8 @@ from enum import StrEnum
 from typing import TypeVar
 
 from infra.commands import failure
-from infra.config.errors import InfraError
+from infra.config.errors import InfraError, StackError
+from schema.errors import SchemaError
 
 T = TypeVar("T")
 
@@ -48,7 +49,12 @@ def warn(subject: str, found: str, remedy: str) -> Finding:
     return Finding(Level.WARN, subject, found, remedy)
 
 
-def failed(subject: str, error: InfraError, level: Level = Level.FAIL) -> Finding:
+def fail(subject: str, found: str, remedy: str) -> Finding:
+    """Make the finding of something about the stack or a database that keeps commands from succeeding."""
+    return Finding(Level.FAIL, subject, found, remedy, failure.exit_code(StackError(found)))
+
+
+def failed(subject: str, error: failure.Failure, level: Level = Level.FAIL) -> Finding:
     """Make the finding of an error: its first sentence says what was found, the others what to do."""
     found, _, remedy = str(error).partition(". ")
     return Finding(level, subject, found, remedy, failure.exit_code(error) if level is Level.FAIL else 0)
@@ -76,6 +82,6 @@ class Findings:
         """Return what `call` returns; where it fails as `up` would, take that in as a finding and return None."""
         try:
             return call()
-        except InfraError as error:
+        except (InfraError, SchemaError) as error:
             self.add(failed(subject, error, level))
             return None
