@@ -15,6 +15,7 @@ from infra.config.extensions import TEMPLATE
 from infra.config.identity import Project
 from infra.config.secret import Secret
 from infra.config.settings import CHECKOUT, BackendChoice, Role, database_name, logins
+from infra.config.sql_text import quote
 from infra.config.urls import DatabaseUrl
 from infra.declaration.spec import build_stack
 from infra.stack.locks import project_lock
@@ -62,14 +63,12 @@ def manager(superuser: DatabaseUrl) -> Iterator[DatabaseUrl]:
 
 
 def _remove_product(superuser: DatabaseUrl) -> None:
-    """Drop its databases and roles."""
-    ask(
-        superuser,
-        f"UPDATE pg_database SET datistemplate = false WHERE datname = '{TEMPLATE}'",
-        f"DROP DATABASE IF EXISTS {TEMPLATE} WITH (FORCE)",
-        f"DROP DATABASE IF EXISTS {database_name()} WITH (FORCE)",
-        *(f"DROP ROLE IF EXISTS {login}" for role in Role for login in logins(role)[::-1]),
-    )
+    """Drop its databases, those that generate and check keep among them, and its roles."""
+    owned = f"pg_get_userbyid(datdba) = '{Role.OWNER}' OR datname IN ('{database_name()}', '{TEMPLATE}')"
+    ask(superuser, f"UPDATE pg_database SET datistemplate = false WHERE {owned}")
+    for (name,) in ask(superuser, f"SELECT datname FROM pg_database WHERE {owned}"):
+        ask(superuser, f"DROP DATABASE {quote(name)} WITH (FORCE)")
+    ask(superuser, *(f"DROP ROLE IF EXISTS {login}" for role in Role for login in logins(role)[::-1]))
 
 
 def ask(url: DatabaseUrl, *statements: str) -> list[tuple[Any, ...]]:
