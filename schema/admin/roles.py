@@ -305,9 +305,11 @@ def _explained(admin: DatabaseUrl) -> Iterator[None]:
         yield
     except psycopg.Error as error:
         reason = error.diag.message_primary or str(error)
+        detail = f" {error.diag.message_detail}" if error.diag.message_detail else ""
         raise RightsError(
             f"Roles and rights on {admin.host}:{admin.port} could not be ensured as {admin.user}: {reason} "
-            f"({error.sqlstate}). Connect as a superuser, or as an administrator who may create roles and databases.",
+            f"({error.sqlstate}).{detail} Connect as a superuser, or as an administrator who may create roles and "
+            "databases; if the roles are there already, as the one who made them.",
             sqlstate=error.sqlstate,
         ) from error
 

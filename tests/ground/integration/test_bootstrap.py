@@ -159,6 +159,13 @@ def test_who_may_not_create_roles_is_told(superuser: DatabaseUrl) -> None:
         ask(superuser, "DROP ROLE nobody_much")
 
 
+def test_roles_of_another_administrator_are_named(superuser: DatabaseUrl, manager: DatabaseUrl) -> None:
+    """Who may create roles may still not have those that another administrator made; the server's reason is shown."""
+    bootstrap(superuser, SETTINGS)
+    with pytest.raises(RightsError, match=r"ADMIN option.* as the one who made them"):
+        bootstrap(manager, SETTINGS)
+
+
 @pytest.mark.parametrize(
     ("damage", "role"),
     [

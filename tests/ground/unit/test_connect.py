@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from infra.config.settings import Settings
@@ -89,3 +90,25 @@ def test_the_message_says_what_where_and_what_next_in_one_paragraph() -> None:
         "No connection to database 'app' at db.example:5433 as app_user: Connection refused. "
         "Start the server (`invoke up`), or correct the URL."
     )
+
+
+@pytest.mark.parametrize(
+    ("reason", "named"),
+    [
+        ('root certificate file "/home/ada/.postgresql/root.crt" does not exist', "sslrootcert"),
+        ("SSL error: certificate verify failed", "sslrootcert"),
+        ('server certificate for "db" does not match host name "10.0.0.1"', "verify-ca"),
+        ("server does not support SSL, but SSL was required", "DATABASE_SSLMODE=prefer"),
+        ('no pg_hba.conf entry for host "10.0.0.1", user "a", database "b", no encryption', "verify-full"),
+        ("unsupported startup parameter: options", "ignore_startup_parameters"),
+        ("unsupported startup parameter in options: lock_timeout", "ignore_startup_parameters"),
+        ('password authentication failed for user "app_user"', "invoke bootstrap"),
+    ],
+)
+def test_what_refuses_a_connection_decides_the_advice(reason: str, named: str) -> None:
+    """TLS and poolers refuse for good as a role does, and take something else to mend."""
+    url = DatabaseUrl.parse(URL)
+    error = psycopg.OperationalError(f'connection to server at "db", port 5433 failed: FATAL:  {reason}')
+    refused = unavailable(url, error)
+    assert not refused.transient
+    assert named in str(refused).partition(". ")[2]

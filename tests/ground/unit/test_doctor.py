@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -16,13 +17,14 @@ from infra.backends.data_directory import Data
 from infra.backends.docker.log import split_lines
 from infra.backends.docker.publisher import describe_holder
 from infra.backends.drift import describe_changes, differences
+from infra.commands import clients
 from infra.commands.clients import As, _external
 from infra.commands.doctor.engine import _missing
 from infra.commands.doctor.env_file import KEYS, examine_env_file, judged_mode, misspelt
 from infra.commands.doctor.findings import Finding, Level, exit_code, failed, ok, warn
 from infra.commands.doctor.machine import judged_disk
 from infra.commands.doctor.servers import judged_data, judged_refusal
-from infra.config.errors import ConfigError, CredentialsRefused, StackError
+from infra.config.errors import ConfigError, CredentialsRefused, EnvironmentFault, StackError
 from infra.config.identity import Project, Service, state_directory
 from infra.config.settings import Settings
 from infra.declaration.spec import PATH_LABEL, PROJECT_LABEL
@@ -210,3 +212,14 @@ def test_psql_goes_where_the_urls_say(keys: dict[str, str], whom: As | None, use
     urls = {key: f"postgresql://{name}:S3cret@h/d" for key, name in keys.items()}
     found = _external(Settings.load(NO_FILE, urls), whom)
     assert (found.user if found else None) == user
+
+
+@pytest.mark.parametrize(("mode", "refused"), [("prefer", False), ("require", True), ("verify-full", True)])
+def test_psql_without_tls_is_not_sent_where_tls_is_asked_for(
+    mode: str, refused: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The wheel's psql speaks no TLS: the command says so, and which other one to install."""
+    monkeypatch.setattr(clients, "_own_psql", lambda: "/wheel/psql")
+    settings = Settings.load(NO_FILE, {"DATABASE_URL": "postgresql://a:S3cret@db/app", "DATABASE_SSLMODE": mode})
+    with pytest.raises(EnvironmentFault, match="postgresql-client") if refused else nullcontext():
+        clients.psql(settings, Project.of(NO_FILE), None)

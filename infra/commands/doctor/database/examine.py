@@ -139,11 +139,11 @@ def _judge_states(
     subject: str, connection: BoundedConnection, requirements: Sequence[DesiredState]
 ) -> Iterator[Finding]:
     violated = {state.violation: state for state, _ in lacking(connection, requirements)}
-    for state in violated.values():
-        if state.fallback:
-            yield warn(subject, state.violation, state.fallback)
-        else:
-            yield fail(subject, state.violation, "`invoke bootstrap` puts that right")
+    refusable = [state for state in violated.values() if state.fallback]
+    yield from (warn(subject, state.violation, state.fallback) for state in refusable)
+    wrong = [state.violation for state in violated.values() if not state.fallback]
+    if wrong:
+        yield fail(subject, "; ".join(wrong), "`invoke bootstrap` puts that right")
     if not violated:
         yield ok(subject, "as `invoke bootstrap` makes them")
 

@@ -54,8 +54,11 @@ def judge_extensions(rows: Rows, _: Given) -> Iterator[Finding]:
                 "Install it there, or allow it in the provider's settings, as azure.extensions",
             )
         elif installed is None:
-            whom = "" if by_owner else "; only a superuser, or the provider's administrator, may"
-            yield fail("extensions", f"{name} {offered} is offered and not made{whom}", "`invoke bootstrap` makes it")
+            trusted = "`invoke bootstrap` makes it"
+            untrusted = (
+                "Have a superuser make it, or the provider allow it to the administrator who runs `invoke bootstrap`"
+            )
+            yield fail("extensions", f"{name} {offered} is offered and not made", trusted if by_owner else untrusted)
         elif installed != offered:
             update = f'ALTER EXTENSION "{name}" UPDATE'
             yield warn("extensions", f"{name} is {installed}, and the server has {offered}", update)
