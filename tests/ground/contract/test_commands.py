@@ -175,6 +175,13 @@ def test_doctor_names_who_holds_a_declared_port(checkout: Checkout, served: Chec
         assert f"cd {served.path} && invoke down" in said
 
 
+def test_the_stacks_own_database_is_well(served: Checkout) -> None:
+    """What `up` made is what `doctor --database` looks for: each role logs in, and nothing is amiss."""
+    findings = json.loads(served.succeed("doctor", "--database", "--json").stdout)
+    assert {*Role, "administrator", "roles", "rights", "server"} <= {finding["subject"] for finding in findings}
+    assert [finding for finding in findings if finding["level"] != "ok"] == []
+
+
 def test_doctor_says_what_up_would_put_right(served: Checkout) -> None:
     """A password that the database does not know yet is a warning, since `up` teaches it."""
     findings = json.loads(served.succeed("doctor", "--json", APP_USER_PASSWORD="S3cret-new").stdout)

@@ -88,6 +88,7 @@ def test_what_looks_shows_no_password(served: Checkout, watch: Watch) -> None:
     """Every command on a stack that runs works with such passwords, and nothing that it starts or writes shows one."""
     served.succeed("up", "--json", "migrate", "--json", "migrate", "--plan", "--json", "history", "--json")
     served.succeed("up", "migrate", "status", "--json", "status", "plan", "doctor", "logs", "compose")
+    served.succeed("doctor", "--database")
     served.succeed("plan", "doctor", DATABASE_POOL_BUDGET="60", APP_USER_PASSWORD=nasty("new"))
     assert served.pipe("SELECT pg_sleep(0.3)", "psql").returncode == 0
     assert any("psql -d" in words for words in watch.arguments)
@@ -131,6 +132,7 @@ def test_settings_that_cannot_be_used_show_no_password(shop: Checkout) -> None:
     for code, words, environ in (
         (4, ["migrate"], {"DATABASE_OWNER_URL": EXTERNAL} | impatient),
         (4, ["migrate"], {"DATABASE_OWNER_URL": EXTERNAL.replace("127.0.0.1", "nowhere.invalid")} | impatient),
+        (4, ["doctor", "--database"], {"DATABASE_URL": EXTERNAL}),
         (2, ["up"], {"DATABASE_URL": EXTERNAL}),
         (2, ["up"], {"DATABASE_URL": raw}),
         (2, ["migrate"], {"DATABASE_OWNER_URL": EXTERNAL.replace("postgresql", "mysql")}),
