@@ -50,7 +50,9 @@ def pooler(server: DatabaseUrl, mode: str, *lines: str) -> Iterator[DatabaseUrl]
         process = subprocess.Popen([program, "--quiet", str(configuration)], user=_reader(Path(folder)))
         try:
             wait_until_ready(lambda: _probe(listens), lambda: None, SETTINGS.stack_start_timeout)
-            yield replace(server.on("app"), user=Role.USER, password=SETTINGS.role_password(Role.USER), port=listens)
+            yield replace(
+                server.on("app"), user=str(Role.USER), password=SETTINGS.role_password(Role.USER), port=listens
+            )
         finally:
             process.kill()
             process.wait()

@@ -86,7 +86,7 @@ def test_every_command_works(elsewhere: Checkout, superuser: DatabaseUrl, tmp_pa
 def test_its_script_works(elsewhere: Checkout, superuser: DatabaseUrl, manager: DatabaseUrl) -> None:
     """An administrator who runs the script by hand has a server on which migrations and the check work."""
     for role in Role:
-        elsewhere.environ[f"{role.upper()}_PASSWORD"] = SETTINGS.role_password(role).reveal()
+        elsewhere.environ[f"APP_{role.name}_PASSWORD"] = SETTINGS.role_password(role).reveal()
     done = psql(manager, elsewhere.succeed("bootstrap", "--sql").stdout)
     assert done.returncode == 0, done.stderr
     elsewhere.succeed("migrate")

@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from infra.commands.doctor.database.examine import examine_database
+from infra.commands.doctor.database.examine import _judge_states, examine_database
 from infra.commands.doctor.findings import Finding, Level, exit_code
 from infra.config.identity import Project
 from infra.config.settings import Role
 from infra.config.urls import DatabaseUrl
 from schema.admin.bootstrap import bootstrap
+from schema.admin.roles import lasting_requirements
 from schema.client.connection import connect
 from tests.kit.bare_server import SETTINGS, ask, role_at
 from tests.kit.pooler import pooler
@@ -115,6 +116,16 @@ def test_a_server_that_never_answers_is_given_up(superuser: DatabaseUrl, look: L
         port = deaf.getsockname()[1]
         found = look(user=replace(role_at(superuser, Role.USER), port=port))
     assert amiss(found) == {"app_user": Level.FAIL}
+
+
+def test_a_server_that_goes_away_meanwhile_is_no_traceback(superuser: DatabaseUrl, look: Look) -> None:
+    """Where a connection ends on the way, a finding says so and the rest is still looked at."""
+    bootstrap(superuser, SETTINGS)
+    ask(superuser, "ALTER ROLE app_owner SET idle_session_timeout = '1ms'")
+    assert amiss(look()) == {"app_owner": Level.FAIL, "rights": Level.WARN}
+    with connect(superuser, SETTINGS) as lost:
+        lost.close()
+        assert [each.level for each in _judge_states("roles", lost, lasting_requirements(SETTINGS))] == [Level.FAIL]
 
 
 def by_pooler(found: Iterable[Finding]) -> list[Level]:

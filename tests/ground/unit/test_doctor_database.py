@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from infra.commands.doctor.database import judging
-from infra.commands.doctor.database.ways import Pooled, Pooling, Tls, Way, judge_pooler, judge_session, judge_tls
+from infra.commands.doctor.database.ways import Pooled, Pooling, Tls, Way, Who, judge_pooler, judge_session, judge_tls
 from infra.commands.doctor.findings import Level
 from infra.config.settings import Role
 from infra.config.urls import DatabaseUrl
@@ -14,7 +14,7 @@ from infra.config.urls import DatabaseUrl
 GIVEN = {"budget": 100, "user": "app_user", "database": "app", "pooled": False}
 
 
-def way(who: str = Role.USER, host: str = "db.example", **changes: Any) -> Way:
+def way(who: Who = Role.USER, host: str = "db.example", **changes: Any) -> Way:
     """Return a way that is well but for what is given."""
     made = Way(
         who,

@@ -107,6 +107,8 @@ def _judge_login(who: Who, url: DatabaseUrl, connection: BoundedConnection) -> F
             refuse_bypass(connection, url)
         except SchemaError as error:
             return failed(str(who), error)
+        except psycopg.Error as error:
+            return failed(str(who), unavailable(url, error, lost=True))
     return ok(str(who), f"{connection.info.user} logs in to {connection.info.dbname} at {url.host}:{url.port}")
 
 
@@ -138,7 +140,11 @@ def _examine_roles(found: Findings, settings: Settings, connections: Connections
 def _judge_states(
     subject: str, connection: BoundedConnection, requirements: Sequence[DesiredState]
 ) -> Iterator[Finding]:
-    violated = {state.violation: state for state, _ in lacking(connection, requirements)}
+    try:
+        violated = {state.violation: state for state, _ in lacking(connection, requirements)}
+    except psycopg.Error as error:
+        yield fail(subject, f"not looked at: {_reason(error)}", "See to that, and run the command again")
+        return
     refusable = [state for state in violated.values() if state.fallback]
     yield from (warn(subject, state.violation, state.fallback) for state in refusable)
     wrong = [state.violation for state in violated.values() if not state.fallback]
@@ -177,8 +183,12 @@ def _ask(
             return ()
         return tuple(question.judge(reader.execute(question.query, given).fetchall(), given))
     except psycopg.Error as error:
-        unseen[question.subject] = (error.diag.message_primary or str(error)).rstrip(".")
+        unseen[question.subject] = _reason(error)
         return ()
+
+
+def _reason(error: psycopg.Error) -> str:
+    return (error.diag.message_primary or str(error)).strip().rstrip(".")
 
 
 def _reader(connections: Connections) -> BoundedConnection:
