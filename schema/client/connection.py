@@ -38,7 +38,7 @@ _ADVICE: Final = {
     "no encryption": "The server may take this role with TLS alone: set DATABASE_SSLMODE=verify-full.",
     "unsupported startup parameter": (
         "A pooler such as PgBouncer does not pass on what a session asks for. Give the URL the server's own address; "
-        "or set ignore_startup_parameters = options there, and for the role (ALTER ROLE … SET …) what is lost by it."
+        "or let ignore_startup_parameters there name what is refused, and set for the role what that drops."
     ),
 }
 _ANY_ADVICE: Final = (
