@@ -62,7 +62,7 @@ def test_tls_is_judged_by_who_could_read_or_answer(changed: dict[str, Any], leve
     ],
 )
 def test_a_pooler_is_judged_by_what_the_role_does(
-    who: str, mode: Pooling, prepared: bool | None, levels: list[Level]
+    who: Who, mode: Pooling, prepared: bool | None, levels: list[Level]
 ) -> None:
     """Migrations need a session, the application a transaction and its prepared statements."""
     assert [each.level for each in judge_pooler(way(who, pooled=Pooled(mode, prepared)))] == levels
@@ -77,7 +77,7 @@ def test_a_pooler_is_judged_by_what_the_role_does(
         (Role.USER, {"statement_timeout": "120000", "row_security": "on"}, None),
     ],
 )
-def test_settings_of_a_role_count_where_it_works(who: str, session: Mapping[str, str], level: Level | None) -> None:
+def test_settings_of_a_role_count_where_it_works(who: Who, session: Mapping[str, str], level: Level | None) -> None:
     """A time limit matters to migrations; what switches policies or foreign keys off is a failure."""
     assert [each.level for each in judge_session(way(who, session=session))] == ([level] if level else [])
 
