@@ -18,6 +18,7 @@ from tenacity import RetryCallState, Retrying, retry_if_exception, stop_before_d
 from infra.config.libpq import may_heal, parameters, sslmode
 from infra.config.settings import Settings
 from infra.config.urls import DatabaseUrl
+from infra.config.versions import POSTGRES_VERSIONS, listed
 from schema.client.forks import disown_in_children
 from schema.client.leftovers import WatchingCursor, WatchingServerCursor
 from schema.client.logs import log
@@ -159,9 +160,26 @@ def connect(
                 connection.reset += f";{statement}".encode()
         except psycopg.Error as error:
             raise unavailable(url, error) from error
+        refuse_other_version(url, connection)
         return connection
 
     return Retrying(**retry_policy(url, settings))(attempt)
+
+
+def refuse_other_version(url: DatabaseUrl, connection: Bounded) -> None:
+    """Refuse a server of another version than those that the product is tested on, as it said when it was connected to.
+
+    Raises:
+        DatabaseUnavailable: it is one; the connection is closed.
+    """
+    major = connection.pgconn.server_version // 10_000
+    if major not in POSTGRES_VERSIONS:
+        connection.pgconn.finish()
+        raise DatabaseUnavailable(
+            f"The server at {url.host}:{url.port} is PostgreSQL {major}; {listed(POSTGRES_VERSIONS)} are supported. "
+            "Upgrade it, or name another server in the URL.",
+            transient=False,
+        )
 
 
 def retry_policy(url: DatabaseUrl, settings: Settings) -> dict[str, Any]:

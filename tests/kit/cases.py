@@ -39,8 +39,9 @@ SHAPE = """
     LEFT JOIN pg_collation l ON l.oid = attcollation
     WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'v', 'm') AND attnum > 0 AND NOT attisdropped
     UNION ALL
-    SELECT 'constraint', conrelid::regclass || '.' || conname, '', pg_get_constraintdef(oid) FROM pg_constraint
-    WHERE connamespace = 'public'::regnamespace
+    SELECT 'constraint', concat_ws('.', conrelid::regclass, CASE WHEN conparentid = 0 THEN conname END), '',
+           pg_get_constraintdef(oid)
+    FROM pg_constraint WHERE connamespace = 'public'::regnamespace
     UNION ALL
     SELECT 'index', indexrelid::regclass::text, '', pg_get_indexdef(indexrelid)
     FROM pg_index JOIN pg_class c ON c.oid = indexrelid WHERE relnamespace = 'public'::regnamespace
@@ -59,7 +60,7 @@ SHAPE = """
     UNION ALL
     SELECT 'sequence', seqrelid::regclass::text, format_type(seqtypid, NULL),
            concat_ws(' ', seqstart, seqincrement, seqmin, seqmax, seqcache, seqcycle) FROM pg_sequence
-    ORDER BY 1, 2
+    ORDER BY 1, 2, 3, 4
 """
 
 

@@ -17,6 +17,7 @@ from schema.client.connection import (
     against_the_environment,
     arguments,
     no_answer,
+    refuse_other_version,
     retry_policy,
     unavailable,
 )
@@ -74,6 +75,7 @@ async def connect(url: DatabaseUrl, settings: Settings, parameters: Mapping[str,
                 connection.reset += f";{statement}".encode()
         except psycopg.Error as error:
             raise unavailable(url, error) from error
+        refuse_other_version(url, connection)
         return connection
 
     connection: BoundedAsyncConnection = await AsyncRetrying(**retry_policy(url, settings))(attempt)
