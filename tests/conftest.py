@@ -10,8 +10,9 @@ import pytest
 from infra.commands.failure import exit_code
 from infra.config.errors import InfraError
 from infra.config.settings import BackendChoice, Settings
+from infra.config.versions import POSTGRES_VERSIONS
 from tests.ground.own_models import has_own_models
-from tests.kit.availability import LACKS
+from tests.kit.availability import CHOSEN, LACKS
 
 pytest_plugins = [
     "tests.kit.cases",
@@ -29,12 +30,17 @@ _BACKENDS = [BackendChoice.DOCKER, BackendChoice.EMBEDDED]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Let a run be kept to one backend."""
+    """Let a run be kept to one backend, and be of another version of PostgreSQL."""
     parser.addoption(
         "--backend",
         choices=["auto", *map(str, _BACKENDS)],
         default="auto",
         help="Run on this backend alone, and fail where it is not available (auto: on each that is).",
+    )
+    parser.addoption(
+        "--postgres",
+        choices=list(map(str, POSTGRES_VERSIONS)),
+        help="Bring the tests' stack up on this version of PostgreSQL (the default one).",
     )
 
 
@@ -46,6 +52,8 @@ def pytest_configure(config: pytest.Config) -> None:
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         # A shell starts what it puts in the background so, and all that is started from here would inherit it.
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if version := config.getoption("--postgres"):
+        CHOSEN["POSTGRES_VERSION"] = version
     paths = [Path(argument.partition("::")[0]).resolve() for argument in config.args]
     if any(path.is_relative_to(_GROUND) for path in paths) and not has_own_models():
         pytest.exit("The ground's tests run on models of their own: `invoke test --ground`.", returncode=2)

@@ -1,11 +1,11 @@
 """What a data folder says of itself, whatever backend it lives in, and whether `up` may use it."""
 
 import re
+from collections.abc import Collection
 from typing import NamedTuple
 
 from infra.config.errors import StackError
 from infra.config.identity import Service
-from infra.declaration.spec import POSTGRES_MAJOR
 
 # Beside PG_VERSION, written after the data first served: without it the data was never finished and holds nothing.
 MARKER = "groundwork.complete"
@@ -127,31 +127,52 @@ def judge_redis(where: str, content: RedisContent) -> Data:
     return Data(where, None, complete=False, other=content.entry)
 
 
-def refuse_other_major(where: str, found: str) -> None:
-    """Refuse data of another major version: no PostgreSQL reads another's data folder.
+def refuse_other_major(where: str, found: str, version: int) -> None:
+    """Refuse data of another major version in the place of this one's: no PostgreSQL reads another's data folder.
 
     Source: PostgreSQL manual, 19.6 Upgrading a PostgreSQL Cluster.
 
     Raises:
         StackError: names both versions and the way from one to the other.
     """
-    if found != str(POSTGRES_MAJOR):
+    if found != str(version):
         raise StackError(
-            f"The data in {where} was made by PostgreSQL {found}, and the stack runs {POSTGRES_MAJOR}. Nothing was "
-            f"started or changed. Start a PostgreSQL {found} on that data, write a dump with `pg_dumpall`, then run "
-            "`invoke down --volumes`, `invoke up`, and restore the dump with `invoke psql`.",
+            f"The data in {where} was made by PostgreSQL {found}, and the stack runs {version}. Nothing was started or "
+            f"changed. Set POSTGRES_VERSION={found} and restore the data where that version's lies, or start a "
+            f"PostgreSQL {found} on it, write a dump with `pg_dumpall`, remove the data, and restore the dump with "
+            "`invoke up` and `invoke psql --role admin`.",
             service=Service.POSTGRES,
         )
 
 
-def refuse_other(service: Service, data: Data) -> None:
-    """Refuse data that `up` must neither use nor replace.
+def refuse_only_others(version: int, others: Collection[int]) -> None:
+    """Refuse to begin new data where there is data of other versions alone: it would seem lost.
+
+    Raises:
+        StackError: names the versions, and how to take the data along or give it up.
+    """
+    if not others:
+        return
+    found = max(others)
+    way = (
+        f"`invoke up --upgrade {version}` takes it along"
+        if found < version
+        else f"No PostgreSQL takes data of a later version: `invoke up` with POSTGRES_VERSION={found} serves it"
+    )
+    raise StackError(
+        f"The data of this stack is PostgreSQL {found}'s, and POSTGRES_VERSION asks for {version}. Nothing was started "
+        f"or changed. {way}; `invoke down --volumes` gives it up."
+    )
+
+
+def refuse_other(service: Service, data: Data, version: int = 0) -> None:
+    """Refuse data that `up` must neither use nor replace; `version` is that of the stack's PostgreSQL, for its data.
 
     Raises:
         StackError: names what is there, and what to do with it.
     """
     if service is Service.POSTGRES and data.version is not None:
-        refuse_other_major(data.where, data.version)
+        refuse_other_major(data.where, data.version, version)
     if not data.other:
         return
     if service is Service.POSTGRES and data.other == ACCESS_FILE:

@@ -140,9 +140,10 @@ def _own_psql() -> str | None:
     program = shutil.which("psql")
     if program is None:
         from infra.backends.embedded.binaries import find_postgres
+        from infra.images.wheel import INSTALLATIONS
 
         with suppress(EnvironmentFault):
-            program = find_postgres().program("psql")
+            program = find_postgres(max(INSTALLATIONS)).program("psql")
     return program
 
 

@@ -20,6 +20,7 @@ from infra.config.files import draft_for
 from infra.config.secret import Secret
 from infra.config.secret_file import Found, file_key, find_secret
 from infra.config.urls import DatabaseUrl
+from infra.config.versions import POSTGRES_VERSIONS, RedisVersion
 
 MAINTENANCE_DATABASE = "postgres"
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -124,6 +125,19 @@ def _integer(low: int, high: int) -> Callable[[str], int]:
     return parse
 
 
+def _postgres_version(text: str) -> int:
+    if text not in map(str, POSTGRES_VERSIONS):
+        raise ValueError(f"it is one of {', '.join(map(str, POSTGRES_VERSIONS))}")
+    return int(text)
+
+
+def _redis_version(text: str) -> RedisVersion:
+    try:
+        return RedisVersion(text)
+    except ValueError:
+        raise ValueError(f"it is empty or one of {', '.join(each.value for each in RedisVersion if each)}") from None
+
+
 def _seconds(text: str) -> timedelta:
     return timedelta(seconds=_integer(1, 86_400)(text))
 
@@ -179,7 +193,8 @@ class Settings:
     stack_start_timeout: timedelta = _setting(_seconds, "60")
     stack_pull_timeout: timedelta = _setting(_seconds, "300")
 
-    postgres_image: str = _setting(_name, "postgres:16")
+    postgres_version: int = _setting(_postgres_version, "16")
+    postgres_image: str | None = _setting(_unless("", _name), "")
     postgres_port: int | None = _setting(_unless("auto", _integer(1, 65_535)), "auto")
     postgres_user: str = _setting(_name, "postgres")
     postgres_password: Secret = _generated_password()
@@ -190,7 +205,8 @@ class Settings:
     app_user_alternate: bool = _setting(_flag, "false")
     app_maintenance_alternate: bool = _setting(_flag, "false")
 
-    redis_image: str = _setting(_name, "redis:7-alpine")
+    redis_version: RedisVersion = _setting(_redis_version, "")
+    redis_image: str | None = _setting(_unless("", _name), "")
     redis_port: int | None = _setting(_unless("auto", _integer(1, 65_535)), "auto")
     redis_password: Secret = _generated_password()
 

@@ -55,8 +55,8 @@ def _service(declared: ContainerSpec, project: dict[str, str]) -> dict[str, Any]
         "stop_grace_period": _duration(declared.stop_timeout),
     }
     if declared.volume is None:
-        return service | {"tmpfs": [declared.data_path]}
-    return service | {"volumes": [{"type": "volume", "source": declared.volume, "target": declared.data_path}]}
+        return service | {"tmpfs": [declared.mount_path]}
+    return service | {"volumes": [{"type": "volume", "source": declared.volume, "target": declared.mount_path}]}
 
 
 def _published(declared: ContainerSpec) -> dict[str, str]:

@@ -15,11 +15,12 @@ from infra.config.identity import Project, Service
 from infra.config.libpq import sslmode
 from infra.config.secret import Secret
 from infra.config.settings import MAINTENANCE_DATABASE, Role, Settings, SslMode
+from infra.config.versions import RedisVersion
 
-POSTGRES_MAJOR = 16
-REDIS_MAJOR = 7
 LOCALE = "C.UTF-8"
 ENCODING = "UTF8"
+_WITHOUT_VERSION = 16  # whose data has no version in its name
+_FOLDER_OF_ITS_OWN = 18  # the first version of the official image to have one for each version
 _NAME_BYTES = 63  # PostgreSQL manual, 4.1.1
 # What the server keeps for superusers (superuser_reserved_connections), and room for migrations, a shell and a backup.
 _CONNECTIONS_BESIDE_THE_BUDGET = 3 + 17
@@ -47,7 +48,8 @@ class ContainerSpec(NamedTuple):
     """A server as a container: what the Docker SDK and the compose file both read.
 
     `secrets` are environment variables whose values are shown nowhere. `init_only` names those that the image reads
-    at the first start alone, so that another value is no reason to recreate the container.
+    at the first start alone, so that another value is no reason to recreate the container. The volume is mounted at
+    `mount_path`, and the server's own folder, `data_path`, is that or lies below it.
     """
 
     service: Service
@@ -59,6 +61,7 @@ class ContainerSpec(NamedTuple):
     init_only: frozenset[str]
     container_port: int
     port: int | None
+    mount_path: str
     data_path: str
     volume: str | None
     health: HealthCheck
@@ -80,7 +83,7 @@ class ContainerSpec(NamedTuple):
             "environment": [pair for pair in self.environment if pair[0] not in self.init_only],
             "secrets": [(key, secret.reveal()) for key, _, secret in self.secrets if key not in self.init_only],
             "ports": (self.container_port, self.port),
-            "data": (self.data_path, self.volume),
+            "data": (self.mount_path, self.volume),
             "health": repr(self.health),
             "shm_size": self.shm_size,
             "stop": (self.stop_signal, self.stop_timeout.total_seconds()),
@@ -91,6 +94,7 @@ class ContainerSpec(NamedTuple):
 class PostgresSpec(NamedTuple):
     """The PostgreSQL server: who administers it, where it listens, with which parameters it starts."""
 
+    version: int
     image: str
     port: int | None
     user: str
@@ -109,6 +113,7 @@ class PostgresSpec(NamedTuple):
 class RedisSpec(NamedTuple):
     """The Redis server: where it listens, its password and its configuration without it."""
 
+    version: RedisVersion
     image: str
     port: int | None
     password: Secret
@@ -155,11 +160,12 @@ class StackSpec(NamedTuple):
             redis=self.redis._replace(image=images[Service.REDIS]),
         )
 
-    def _volume(self, service: Service) -> str | None:
-        return f"{self.project.id}-{service}" if self.durable else None
+    def _volume(self, data: str) -> str | None:
+        return f"{self.project.id}-{data}" if self.durable else None
 
     def _postgres_container(self) -> ContainerSpec:
         postgres = self.postgres
+        mount_path, data_path = _container_paths(postgres.version)
         return ContainerSpec(
             service=Service.POSTGRES,
             name=f"{self.project.id}-{Service.POSTGRES}",
@@ -174,8 +180,9 @@ class StackSpec(NamedTuple):
             init_only=frozenset({"POSTGRES_PASSWORD", "POSTGRES_INITDB_ARGS"}),
             container_port=STANDARD_PORT[Service.POSTGRES],
             port=postgres.port,
-            data_path="/var/lib/postgresql/data",
-            volume=self._volume(Service.POSTGRES),
+            mount_path=mount_path,
+            data_path=data_path,
+            volume=self._volume(versioned(Service.POSTGRES, postgres.version)),
             # Over TCP: the image's init phase serves on the socket alone.
             health=HealthCheck(("pg_isready", "-q", "-h", "127.0.0.1", "-U", postgres.user), self.health_interval),
             shm_size=postgres.shm_size,
@@ -185,6 +192,8 @@ class StackSpec(NamedTuple):
 
     def _redis_container(self) -> ContainerSpec:
         redis = self.redis
+        # Valkey's image has both names of its programs, and changes the user for its own alone.
+        name = "valkey" if redis.version is RedisVersion.VALKEY else "redis"
         arguments = " ".join(f"--{name} '{value}'" for name, value in redis.directives)
         return ContainerSpec(
             service=Service.REDIS,
@@ -192,16 +201,17 @@ class StackSpec(NamedTuple):
             image=redis.image,
             # The password goes in by standard input, since the host shows a container's arguments to everybody. The
             # image's entrypoint is called a second time, because it changes the user for redis-server alone.
-            command=("sh", "-c", f"exec docker-entrypoint.sh redis-server {arguments} - {_REQUIREPASS}"),
+            command=("sh", "-c", f"exec docker-entrypoint.sh {name}-server {arguments} - {_REQUIREPASS}"),
             environment=(),
             secrets=(("REDISCLI_AUTH", "REDIS_PASSWORD", redis.password),),
             init_only=frozenset(),
             container_port=STANDARD_PORT[Service.REDIS],
             port=redis.port,
+            mount_path="/data",
             data_path="/data",
             volume=self._volume(Service.REDIS),
             # -e: without it an unauthorised ping exits 0.
-            health=HealthCheck(("redis-cli", "-e", "ping"), self.health_interval),
+            health=HealthCheck((f"{name}-cli", "-e", "ping"), self.health_interval),
             shm_size=64 * 1024 * 1024,
             stop_signal="SIGTERM",
             stop_timeout=redis.stop_timeout,
@@ -212,6 +222,21 @@ _REQUIREPASS = r"""<<EOF
 requirepass "$(printf %s "$REDISCLI_AUTH" | sed 's/[\\"]/\\&/g')"
 EOF
 """
+
+
+def versioned(name: str, version: int) -> str:
+    """Return the name of PostgreSQL's data of a version: those of two versions lie side by side."""
+    return name if version == _WITHOUT_VERSION else f"{name}-{version}"
+
+
+def _container_paths(version: int) -> tuple[str, str]:
+    """Return where the official image wants its volume, and the folder in which it keeps the data.
+
+    From 18 on it has a folder for each version, and refuses a volume at the former place (its issue 1259).
+    """
+    root = "/var/lib/postgresql"
+    former = f"{root}/data"
+    return (former, former) if version < _FOLDER_OF_ITS_OWN else (root, f"{root}/{version}/docker")
 
 
 def refuse_tls(settings: Settings) -> None:
@@ -257,6 +282,14 @@ def _refuse_superuser(name: str) -> None:
     )
 
 
+def wanted_images(settings: Settings) -> dict[Service, str]:
+    """Return the image of each server that the settings ask for."""
+    return {
+        Service.POSTGRES: settings.postgres_image or f"postgres:{settings.postgres_version}",
+        Service.REDIS: settings.redis_image or settings.redis_version.image,
+    }
+
+
 def build_stack(settings: Settings, project: Project, *, durable: bool = True) -> StackSpec:
     """Declare the stack that the settings ask for.
 
@@ -286,10 +319,12 @@ def build_stack(settings: Settings, project: Project, *, durable: bool = True) -
                 "one with generated passwords.",
                 setting=key,
             )
+    images = wanted_images(settings)
     return StackSpec(
         project=project,
         postgres=PostgresSpec(
-            image=settings.postgres_image,
+            version=settings.postgres_version,
+            image=images[Service.POSTGRES],
             port=settings.postgres_port if durable else None,
             user=settings.postgres_user,
             password=settings.postgres_password,
@@ -302,7 +337,8 @@ def build_stack(settings: Settings, project: Project, *, durable: bool = True) -
             ),
         ),
         redis=RedisSpec(
-            image=settings.redis_image,
+            version=settings.redis_version,
+            image=images[Service.REDIS],
             port=settings.redis_port if durable else None,
             password=settings.redis_password,
             # Append-only: a server that is killed loses the last second at most, not everything since its last save.

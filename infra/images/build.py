@@ -46,7 +46,7 @@ def _entries(official: str) -> Iterator[Entry]:
     service = official.partition(":")[0]
     yield from files_of(_HERE / service)
     if service == "postgres":
-        yield from postgres_files()
+        yield from postgres_files(16)
 
 
 def _build_one(engine: Engine, reference: str, entries: Iterable[Entry], *, force: bool) -> None:

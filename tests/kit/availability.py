@@ -11,10 +11,17 @@ import pytest
 
 from infra.config.errors import InfraError
 from infra.config.settings import BackendChoice, Settings
+from infra.declaration.spec import wanted_images
 
 NO_FILE = Path(os.devnull)
-# The images that the tests run on may be others than the default ones.
-IMAGES = {key: os.environ[key] for key in ("POSTGRES_IMAGE", "REDIS_IMAGE") if key in os.environ}
+# The servers that the tests run on may be others than the default ones; the option --postgres says so here as well.
+_KEYS = ("POSTGRES_VERSION", "POSTGRES_IMAGE", "REDIS_VERSION", "REDIS_IMAGE")
+CHOSEN = {key: os.environ[key] for key in _KEYS if key in os.environ}
+
+
+def chosen_settings() -> Settings:
+    """Return the settings that say which servers the tests run on."""
+    return Settings.load(NO_FILE, CHOSEN)
 
 
 def needs(choice: BackendChoice, config: pytest.Config) -> None:
@@ -43,8 +50,7 @@ def docker_lacks() -> str | None:
         client = connect(find_endpoint())
     except (ImportError, InfraError) as error:
         return f"no engine: {error}"
-    settings = Settings.load(NO_FILE, IMAGES)
-    for wanted in (settings.postgres_image, settings.redis_image):
+    for wanted in wanted_images(chosen_settings()).values():
         if not any(images.image_id(client, name) for name in (wanted, stand_in_of(wanted)) if name):
             return f"no images: neither {wanted} nor its stand-in is on this machine; pull it or `invoke build-images`"
     if shutil.which("docker") is None:
@@ -60,8 +66,9 @@ def embedded_lacks() -> str | None:
     try:
         from infra.backends.embedded.binaries import find_postgres, find_redis
 
-        find_postgres()
-        find_redis()
+        settings = chosen_settings()
+        find_postgres(settings.postgres_version)
+        find_redis(settings.redis_version)
     except (ImportError, InfraError) as error:
         return f"no programs: {error}"
     return None
@@ -77,8 +84,9 @@ def needed_psql() -> str:
     """Return the wheel's psql; skip the test where there is none; fail it where a run is to have everything."""
     try:
         from infra.backends.embedded.binaries import find_postgres
+        from infra.images.wheel import INSTALLATIONS
 
-        return find_postgres().program("psql")
+        return find_postgres(max(INSTALLATIONS)).program("psql")
     except (ImportError, InfraError) as error:
         _go_without(f"no psql: {error}")
 

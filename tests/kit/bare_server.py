@@ -42,7 +42,11 @@ def bare_server(request: pytest.FixtureRequest) -> Iterator[DatabaseUrl]:
         undo.callback(embedded.down, volumes=True)
         embedded.up(spec, undo)
         url = admin_url(SETTINGS, spec_ports(spec))
-        wait_until_ready(lambda: probe_postgres(url, spec.project.id), lambda: None, SETTINGS.stack_start_timeout)
+        wait_until_ready(
+            lambda: probe_postgres(url, spec.project.id, spec.postgres.version),
+            lambda: None,
+            SETTINGS.stack_start_timeout,
+        )
         yield url
 
 

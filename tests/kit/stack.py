@@ -32,7 +32,7 @@ from schema.admin import roles
 from schema.migration.apply.guard import Guard
 from schema.migration.apply.session import RunOptions
 from schema.migration.apply.upgrade import upgrade
-from tests.kit.availability import IMAGES, LACKS, NO_FILE, needs
+from tests.kit.availability import CHOSEN, LACKS, NO_FILE, needs
 
 # Taken out of the environment: a run that a test starts is no worker of this one.
 WORKER = os.environ.pop("PYTEST_XDIST_WORKER", "")
@@ -64,9 +64,9 @@ def say(line: str) -> None:
 
 
 def make_settings(**environ: str) -> Settings:
-    """Return settings with fresh passwords that read neither `.env` nor, but for the images, the environment."""
+    """Return settings with fresh passwords that read neither `.env` nor, but for the servers, the environment."""
     generated = {key_of(f): secrets.token_urlsafe(12) for f in fields(Settings) if f.metadata["generated"]}
-    return Settings.load(NO_FILE, IMAGES | generated | environ)
+    return Settings.load(NO_FILE, CHOSEN | generated | environ)
 
 
 @pytest.fixture(scope="session")
@@ -197,8 +197,10 @@ def _ready(running: RunningStack, backend: Backend) -> RunningStack:
     from infra.stack.waiting import wait_until_ready
 
     probes: dict[Service, Callable[[], None]] = {
-        Service.POSTGRES: lambda: probe_postgres(running.admin, running.project.id),
-        Service.REDIS: lambda: probe_redis(running.ports[Service.REDIS], running.settings.redis_password),
+        Service.POSTGRES: lambda: probe_postgres(running.admin, running.project.id, running.settings.postgres_version),
+        Service.REDIS: lambda: probe_redis(
+            running.ports[Service.REDIS], running.settings.redis_password, running.settings.redis_version
+        ),
     }
     for service, probe in probes.items():
         wait_until_ready(probe, partial(backend.still_alive, service), running.settings.stack_start_timeout)

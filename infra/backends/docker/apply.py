@@ -194,8 +194,8 @@ def container_arguments(client: Client, spec: StackSpec, declared: ContainerSpec
         },
         "stop_signal": declared.stop_signal,
         "host_config": client.create_host_config(
-            binds=[f"{declared.volume}:{declared.data_path}"] if declared.volume else [],
-            tmpfs={} if declared.volume else {declared.data_path: ""},
+            binds=[f"{declared.volume}:{declared.mount_path}"] if declared.volume else [],
+            tmpfs={} if declared.volume else {declared.mount_path: ""},
             port_bindings={declared.container_port: (HOST, declared.port) if declared.port else (HOST,)},
             shm_size=declared.shm_size,
             network_mode=network,

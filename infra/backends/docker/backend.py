@@ -9,11 +9,12 @@ from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from infra.backends.data_directory import Data, refuse_other
+from infra.backends.data_directory import Data, refuse_only_others, refuse_other
 from infra.backends.docker import images
 from infra.backends.docker.engine import Client, connect, find_endpoint
 from infra.backends.docker.errors import explained
 from infra.backends.docker.observe import Observed, observe, users_of
+from infra.backends.docker.ownership import postgres_volumes
 from infra.backends.docker.plan import Verb, plan_down, plan_up
 from infra.backends.protocol import Operation, Say, Server
 from infra.config.errors import StackError, ended
@@ -50,7 +51,8 @@ class DockerBackend:
         self._image_ids: dict[str, str | None] = {}
 
     def resolve(self, spec: StackSpec, known: Mapping[Service, str], deadline: timedelta | None, say: Say) -> StackSpec:
-        """Return `spec` with images that are on this machine; pull what is missing."""
+        """Return `spec` with images that are on this machine; pull what is missing, unless it could not be used."""
+        self._refuse_only_others(spec, self._observe().volumes)
         return spec.with_images(
             {
                 declared.service: self._image(declared.image, known.get(declared.service), deadline, say)
@@ -71,6 +73,7 @@ class DockerBackend:
 
     def present(self, spec: StackSpec, known: Mapping[Service, str]) -> StackSpec:
         """Return `spec` with the images that `resolve` would take if nothing could be pulled."""
+        self._refuse_only_others(spec, self._observe().volumes)
         return spec.with_images({c.service: self._local(c.image, known.get(c.service)) for c in spec.containers})
 
     def missing(self, spec: StackSpec) -> tuple[Operation, ...]:
@@ -156,11 +159,15 @@ class DockerBackend:
         """Return what `up` would do, without doing it.
 
         Raises:
+            ConfigError: the image is another PostgreSQL's than POSTGRES_VERSION.
             StackError: the data on a volume is another major version's or no server's, or somebody else has a name that
                 the stack needs, or runs on its data.
         """
         operations = plan_up(spec, self._judged(spec))
         if operations:
+            image = self._locally(_postgres(spec)).image
+            if self._image_id(image) is not None:
+                images.refuse_other_version(self._client, image, spec.postgres.version)
             from infra.backends.docker.refusals import refuse_shared_data, refuse_taken_names
 
             refuse_taken_names(spec, self._observe(), operations)
@@ -213,18 +220,25 @@ class DockerBackend:
         for declared in spec.containers:
             data = None if self._is_trusted(declared, observed) else self._read(spec, declared)
             if data is not None and declared.volume is not None:
-                refuse_other(declared.service, data)
+                refuse_other(declared.service, data, spec.postgres.version)
                 if not data.complete and declared.service is Service.POSTGRES:
                     (uninitialised if observed.mark_of(declared.volume) else empty).add(declared.volume)
+        self._refuse_only_others(spec, observed.volumes - uninitialised - empty)
         return observed._replace(
             image_ids=tuple((reference, found) for reference, found in image_ids.items() if found),
             uninitialised=frozenset(uninitialised),
             empty=frozenset(empty),
         )
 
+    def _refuse_only_others(self, spec: StackSpec, volumes: Collection[str]) -> None:
+        """Refuse to begin new data of PostgreSQL where these volumes hold data, and none of its version."""
+        found = [version for name, version in postgres_volumes(self._project.id).items() if name in volumes]
+        if spec.durable and spec.postgres.version not in found:
+            refuse_only_others(spec.postgres.version, found)
+
     def _is_trusted(self, declared: ContainerSpec, observed: Observed) -> bool:
         """Return whether a volume need not be read: a server of the stack runs on it, or `up` knows what it holds."""
-        mounted = (declared.volume, declared.data_path)
+        mounted = (declared.volume, declared.mount_path)
         if any(container.running and mounted in container.volumes for container in observed.of(declared.service)):
             return True
         return declared.service is Service.POSTGRES and self._is_known(observed.mark_of(declared.volume))
@@ -254,7 +268,7 @@ class DockerBackend:
 
     def _mounting(self, declared: ContainerSpec) -> str | None:
         """Return the stack's container that mounts the volume, whether it runs or not; None where there is none."""
-        mounted = (declared.volume, declared.data_path)
+        mounted = (declared.volume, declared.mount_path)
         return next((c.id for c in self._observe().of(declared.service) if mounted in c.volumes), None)
 
     def _locally(self, declared: ContainerSpec) -> ContainerSpec:

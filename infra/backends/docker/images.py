@@ -9,7 +9,7 @@ from typing import Any
 
 from infra.backends.docker.engine import Client
 from infra.backends.protocol import Say
-from infra.config.errors import ImageUnavailable
+from infra.config.errors import ConfigError, ImageUnavailable
 from infra.images.names import stand_in_of
 
 STALL = timedelta(seconds=60)
@@ -24,6 +24,24 @@ def image_id(client: Client, reference: str) -> str | None:
         return str(client.inspect_image(reference)["Id"])  # type: ignore[no-untyped-call]  # its stub has no types
     except ImageNotFound:
         return None
+
+
+def refuse_other_version(client: Client, reference: str, version: int) -> None:
+    """Refuse an image of another PostgreSQL than `version`, as far as it says what it holds.
+
+    The official image says so in PG_MAJOR, and with it those that are made from it; of another the first probe asks.
+
+    Raises:
+        ConfigError: names the version that it is of.
+    """
+    described = client.inspect_image(reference)  # type: ignore[no-untyped-call]  # its stub has no types
+    found = dict(pair.split("=", 1) for pair in described["Config"]["Env"] or ()).get("PG_MAJOR", str(version))
+    if found != str(version):
+        raise ConfigError(
+            f"The image {reference} is PostgreSQL {found}, and POSTGRES_VERSION asks for {version}. Nothing was "
+            f"started or changed. Set POSTGRES_VERSION={found}, or leave POSTGRES_IMAGE empty, or name an image of "
+            f"PostgreSQL {version} there."
+        )
 
 
 def obtain(client: Client, reference: str, deadline: timedelta | None, say: Say, *, stall: timedelta = STALL) -> str:

@@ -14,6 +14,7 @@ from infra.backends.docker.ownership import (
     own_service,
     owns_network,
     owns_volume,
+    service_of_volume,
     volume_names,
 )
 from infra.config.identity import Service
@@ -82,7 +83,7 @@ class Observed(NamedTuple):
 
     def volumes_of(self, services: Collection[Service]) -> frozenset[str]:
         """Return the volumes of these services."""
-        return frozenset(name for name in self.volumes if name.endswith(tuple(f"-{service}" for service in services)))
+        return frozenset(name for name in self.volumes if service_of_volume(name) in services)
 
     def current(self, service: Service) -> tuple[Container, ...]:
         """Return the service's container as a tuple of one, or none: not one that was set aside or makes a template."""

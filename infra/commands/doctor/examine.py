@@ -39,7 +39,7 @@ def examine(checkout: Path, project: Project, prepare: Preparation) -> tuple[Fin
     stack = None
     if settings and declared and not exit_code(found):  # where `up` has ended by now, nothing is chosen
         stack = _choose(found, settings, declared, record)
-    _examine_machine(found, project, stack.backend.choice if stack else None)
+    _examine_machine(found, project, settings, stack.backend.choice if stack else None)
     if settings and stack:
         _examine_servers(found, settings, stack, record, prepare)
     return tuple(found)
@@ -74,11 +74,14 @@ def _why(backend: Backend, record: Record | None) -> str:
     return f"{backend.choice} ({'on record for this checkout' if record else 'STACK_BACKEND or existing data'})"
 
 
-def _examine_machine(found: Findings, project: Project, choice: BackendChoice | None) -> None:
+def _examine_machine(
+    found: Findings, project: Project, settings: Settings | None, choice: BackendChoice | None
+) -> None:
     if not any(finding.subject == "engine" for finding in found):  # one that did not answer is not asked again
         examine_engine(found, project, needed=choice is BackendChoice.DOCKER)
     found.add(examine_compose())
-    examine_programs(found, needed=choice is BackendChoice.EMBEDDED)
+    if settings is not None:
+        examine_programs(found, settings, needed=choice is BackendChoice.EMBEDDED)
     found.add(examine_disk("the stack's state", state_directory(project)), examine_shared_memory())
 
 
@@ -91,7 +94,7 @@ def _examine_servers(
         return  # what another command is changing cannot be judged
     with undisturbed(project, lambda _: None):
         data = found.attempt("data", lambda: stack.backend.data(stack.spec))
-        found.add(judged_data(data))
+        found.add(judged_data(data, settings.postgres_version))
         if Service.REDIS not in servers:
             found.attempt("data", lambda: stack.backend.refuse_damaged_redis(stack.spec))
         if spec is None or exit_code(found):

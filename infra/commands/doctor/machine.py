@@ -3,13 +3,14 @@
 import os
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 from infra.commands.doctor.findings import Finding, Findings, failed, ok, warn
 from infra.config.errors import EnvironmentFault
 from infra.config.identity import Project, state_directory
 from infra.config.record import unusable
-from infra.declaration.spec import POSTGRES_MAJOR
+from infra.config.settings import Settings
 from infra.stack.locks import lock_holder
 
 _ENOUGH_DISK = 10**9
@@ -34,20 +35,24 @@ def existing(path: Path) -> Path:
     return next(candidate for candidate in (path, *path.parents) if candidate.exists())
 
 
-def examine_programs(found: Findings, *, needed: bool) -> None:
-    """Look for the programs of plain processes."""
+def examine_programs(found: Findings, settings: Settings, *, needed: bool) -> None:
+    """Look for the programs of plain processes, of the versions that the settings ask for."""
     from infra.backends.embedded.binaries import find_postgres, find_redis
 
-    for find, name in ((find_postgres, f"PostgreSQL {POSTGRES_MAJOR}"), (find_redis, "Redis")):
+    version, redis = settings.postgres_version, settings.redis_version
+    wanted: dict[str, Callable[[], str | Path]] = {
+        f"PostgreSQL {version}": lambda: find_postgres(version).folder,
+        redis.described if redis else "Redis": lambda: find_redis(redis)[0].path,
+    }
+    for name, find in wanted.items():
         try:
-            program = find()
+            where = find()
         except EnvironmentFault as error:
             if needed:
                 found.add(failed("programs", error))
             else:
                 found.add(ok("programs", f"no {name} for plain processes; this stack's backend needs none"))
         else:
-            where = program[0].path if isinstance(program, tuple) else program.folder
             found.add(ok("programs", f"{name} for plain processes: {where}"))
 
 

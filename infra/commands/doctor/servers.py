@@ -41,12 +41,12 @@ def port_source(
     return "remembered, and free" if remembered.get(service) == port else "free"
 
 
-def judged_data(data: Data | None) -> Finding:
-    """Judge what PostgreSQL's data says of itself."""
+def judged_data(data: Data | None, version: int) -> Finding:
+    """Judge what PostgreSQL's data says of itself, where the stack runs `version`."""
     if data is None:
         return ok("data", "there is none yet")
     try:
-        refuse_other(Service.POSTGRES, data)
+        refuse_other(Service.POSTGRES, data, version)
     except StackError as error:
         return failed("data", error)
     if data.complete and data.version:
@@ -82,9 +82,9 @@ def _probed(
     ports = {each: server.port for each, server in servers.items()}
     try:
         if service is Service.POSTGRES:
-            probe_postgres(role_url(settings, ports, Role.USER), project.id)
+            probe_postgres(role_url(settings, ports, Role.USER), project.id, settings.postgres_version)
         else:
-            probe_redis(ports[service], settings.redis_password)
+            probe_redis(ports[service], settings.redis_password, settings.redis_version)
     except CredentialsRefused as error:
         return judged_refusal(service, error, proven=proven)
     except NotReady as error:

@@ -14,7 +14,15 @@ from time import monotonic
 from infra.commands.ground.git import clean_environment
 from infra.config.settings import read_env_file, setting_keys
 
-_KEPT = {"STACK_BACKEND", "STACK_START_TIMEOUT", "STACK_PULL_TIMEOUT", "POSTGRES_IMAGE", "REDIS_IMAGE"}
+_KEPT = {
+    "STACK_BACKEND",
+    "STACK_START_TIMEOUT",
+    "STACK_PULL_TIMEOUT",
+    "POSTGRES_VERSION",
+    "POSTGRES_IMAGE",
+    "REDIS_VERSION",
+    "REDIS_IMAGE",
+}
 _TESTS = "tests/product"
 _LINES_SHOWN = 40
 

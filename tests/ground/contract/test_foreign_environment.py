@@ -45,8 +45,8 @@ def service_file(tmp_path: Path) -> str:
 def require_reached(served: Checkout) -> None:
     """Claim that each kind of connection that a process makes reaches the stack."""
     settings, user = served.settings, served.url(Role.USER)
-    probe_postgres(user, served.project.id)
-    probe_redis(served.ports[Service.REDIS], settings.redis_password)
+    probe_postgres(user, served.project.id, settings.postgres_version)
+    probe_redis(served.ports[Service.REDIS], settings.redis_password, settings.redis_version)
     with connect(user, settings, autocommit=True) as connection:
         answer = connection.execute("SELECT current_setting('cluster_name'), current_setting('search_path')")
         assert answer.fetchone() == (served.project.id, '"$user", public')

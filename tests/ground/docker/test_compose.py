@@ -111,7 +111,7 @@ def test_a_stack_that_compose_made_is_as_declared(settings: Settings, spec: Stac
         compose(compose_file, spec, "up", "--detach")
         # No sooner: data that is still being made would be given up.
         wait_until_ready(
-            lambda: probe_postgres(admin_url(settings, spec_ports(spec)), spec.project.id),
+            lambda: probe_postgres(admin_url(settings, spec_ports(spec)), spec.project.id, spec.postgres.version),
             lambda: backend.still_alive(Service.POSTGRES),
             spec.start_timeout,
         )

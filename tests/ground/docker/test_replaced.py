@@ -38,7 +38,11 @@ def test_a_replaced_server_is_not_taken_for_the_new_one(tmp_path: Path) -> None:
             admin = admin_url(settings, spec_ports(spec))
             # It serves, and its new data knows nobody's password yet: a line that only its own log has.
             with pytest.raises(CredentialsRefused):
-                wait_until_ready(lambda: probe_postgres(admin, spec.project.id), lambda: None, timedelta(minutes=1))
+                wait_until_ready(
+                    lambda: probe_postgres(admin, spec.project.id, spec.postgres.version),
+                    lambda: None,
+                    timedelta(minutes=1),
+                )
             assert "password authentication failed" in "".join(backend.logs(Service.POSTGRES, 100))
             changed = spec._replace(postgres=spec.postgres._replace(parameters=(("cluster_name", "changed"),)))
             backend.up(changed, undo)

@@ -16,9 +16,8 @@ import pytest
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import DBAPIError
 
-from infra.config.settings import AppEnv, Role, SslMode
+from infra.config.settings import AppEnv, Role, Settings, SslMode
 from infra.config.urls import SCHEMES, DatabaseUrl
-from infra.declaration.spec import POSTGRES_MAJOR
 from schema.client.aio.engine import create_async_engine
 from schema.client.aio.session import tenantless_connection as async_tenantless_connection
 from schema.client.connection import BoundedConnection
@@ -63,13 +62,13 @@ def echo_handlers() -> Iterator[None]:
     echo.handlers[:] = before
 
 
-def test_the_application_reaches_the_declared_postgresql_as_its_own_role(engine: Engine) -> None:
+def test_the_application_reaches_the_declared_postgresql_as_its_own_role(engine: Engine, settings: Settings) -> None:
     """The engine's connection is app_user's, to database app, on the declared version."""
     with tenantless_connection(engine) as connection:
         row = connection.execute(
             text("SELECT current_user, current_database(), current_setting('server_version_num')::int / 10000")
         ).one()
-    assert row == ("app_user", "app", POSTGRES_MAJOR)
+    assert row == ("app_user", "app", settings.postgres_version)
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)

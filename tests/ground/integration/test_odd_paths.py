@@ -66,9 +66,15 @@ def test_plain_processes_start_and_stop_wherever_the_home_is(home: Path) -> None
         for _ in range(2):
             backend.up(spec, ExitStack())
             alive = partial(backend.still_alive, Service.POSTGRES)
-            wait_until_ready(partial(probe_postgres, admin_url(settings, ports), project.id), alive, spec.start_timeout)
             wait_until_ready(
-                lambda: probe_redis(ports[Service.REDIS], settings.redis_password), alive, spec.start_timeout
+                partial(probe_postgres, admin_url(settings, ports), project.id, spec.postgres.version),
+                alive,
+                spec.start_timeout,
+            )
+            wait_until_ready(
+                lambda: probe_redis(ports[Service.REDIS], settings.redis_password, settings.redis_version),
+                alive,
+                spec.start_timeout,
             )
             assert set(EmbeddedBackend(project).servers()) == set(Service)
             assert EmbeddedBackend(project).plan(spec) == ()

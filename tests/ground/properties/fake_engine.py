@@ -86,7 +86,7 @@ class FakeEngine:
         """Describe an image."""
         if reference not in self.image_ids:
             raise ImageNotFound("No such image")
-        return {"Id": self.image_ids[reference]}
+        return {"Id": self.image_ids[reference], "Config": {"Env": None}}
 
     def containers(self, *, all: bool = False, filters: Mapping[str, Any] | None = None) -> list[Described]:  # noqa: A002 - the SDK's word
         """List containers by parts of their names or by their volumes."""

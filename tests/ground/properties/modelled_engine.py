@@ -128,7 +128,7 @@ class ModelledEngine:
             exit_code=0,
             health="none",
             port=declared.port,
-            volumes=((declared.volume, declared.data_path),) if declared.volume else (),
+            volumes=((declared.volume, declared.mount_path),) if declared.volume else (),
         )
 
     def _name_of(self, container: str) -> str:

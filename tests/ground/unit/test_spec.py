@@ -66,6 +66,39 @@ def test_what_a_container_is_made_of_changes_its_hash(change: dict[str, str]) ->
     assert hashes(declared()) != hashes(declared(**change))
 
 
+@pytest.mark.parametrize(
+    ("version", "volume", "mount_path", "data_path"),
+    [
+        ("16", "shop-12345678-postgres", "/var/lib/postgresql/data", "/var/lib/postgresql/data"),
+        ("17", "shop-12345678-postgres-17", "/var/lib/postgresql/data", "/var/lib/postgresql/data"),
+        ("18", "shop-12345678-postgres-18", "/var/lib/postgresql", "/var/lib/postgresql/18/docker"),
+    ],
+)
+def test_each_version_has_a_volume_of_its_own_where_its_image_wants_it(
+    version: str, volume: str, mount_path: str, data_path: str
+) -> None:
+    """Data of two versions lies side by side, and 16's keeps the name that it had."""
+    container = declared(POSTGRES_VERSION=version).containers[0]
+    assert (container.image, container.volume) == (f"postgres:{version}", volume)
+    assert (container.mount_path, container.data_path) == (mount_path, data_path)
+
+
+@pytest.mark.parametrize(
+    ("version", "image", "program"),
+    [
+        ("", "redis:7-alpine", "redis-server"),
+        ("7", "redis:7-alpine", "redis-server"),
+        ("8", "redis:8-alpine", "redis-server"),
+        ("valkey", "valkey/valkey:8-alpine", "valkey-server"),
+    ],
+)
+def test_each_redis_has_its_image_and_program(version: str, image: str, program: str) -> None:
+    """Valkey's image changes the user for its own program alone."""
+    container = declared(REDIS_VERSION=version).containers[1]
+    assert container.image == image
+    assert f"docker-entrypoint.sh {program} " in container.command[-1]
+
+
 def test_what_the_data_holds_does_not_change_the_hash() -> None:
     """PostgreSQL keeps its passwords in the data, so another one is no reason for another container."""
     assert hashes(declared()) == hashes(declared(POSTGRES_PASSWORD="other", APP_USER_PASSWORD="other"))
