@@ -1,5 +1,6 @@
 """Operations: what a server needs, and what is wrong with it."""
 
+import os
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, replace
@@ -13,6 +14,7 @@ from invoke.exceptions import Exit
 from infra.commands import cli, tables
 from infra.commands.cli import command
 from infra.commands.own_stack import preparation, project
+from infra.config.identity import Service
 from infra.config.settings import CHECKOUT, Role, Settings
 
 if TYPE_CHECKING:
@@ -175,14 +177,30 @@ def ready(_: Context) -> None:
     print(f"{url.user} is served at {url.host}:{url.port}, database {url.database}")
 
 
-@command(force="Build them again, base included.", release="Build what a release image can be built on instead.")
-def build_images(_: Context, force: bool = False, release: bool = False) -> None:
-    """Build stand-ins for the stack's images, where no registry can be reached."""
+@command(
+    force="Build them again, base included.",
+    postgres="Of this version of PostgreSQL: 16, 17 or 18.",
+    redis="Of this server as Redis: 7, 8 or valkey.",
+    release="Build what a release image can be built on instead.",
+)
+def build_images(_: Context, force: bool = False, postgres: str = "", redis: str = "", release: bool = False) -> None:
+    """Build stand-ins for the images of the versions that the settings ask for, where no registry can be reached.
+
+    With --postgres or --redis of that one alone.
+    """
     from infra.backends.docker.engine import connect, find_endpoint
+    from infra.declaration.spec import wanted_images
     from infra.images.build import build, build_release_base
 
-    engine = connect(find_endpoint())
+    cli.exclude(release=release, postgres=postgres)
+    cli.exclude(release=release, redis=redis)
     if release:
-        print(build_release_base(engine, progress=cli.say, force=force))
-    else:
-        print(*build(engine, progress=cli.say, force=force), sep="\n")
+        print(build_release_base(connect(find_endpoint()), progress=cli.say, force=force))
+        return
+    environ = {key: text for key, text in (("POSTGRES_VERSION", postgres), ("REDIS_VERSION", redis)) if text}
+    settings = Settings.load(environ={**os.environ, **environ, "POSTGRES_IMAGE": "", "REDIS_IMAGE": ""})
+    chosen = [service for service in Service if f"{service}_VERSION".upper() in environ] or list(Service)
+    wanted = wanted_images(settings)
+    engine = connect(find_endpoint())
+    for reference in build(engine, [wanted[service] for service in chosen], progress=cli.say, force=force):
+        print(reference)

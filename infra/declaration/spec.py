@@ -165,7 +165,7 @@ class StackSpec(NamedTuple):
 
     def _postgres_container(self) -> ContainerSpec:
         postgres = self.postgres
-        mount_path, data_path = _container_paths(postgres.version)
+        mount_path, data_path = container_paths(postgres.version)
         return ContainerSpec(
             service=Service.POSTGRES,
             name=f"{self.project.id}-{Service.POSTGRES}",
@@ -229,7 +229,7 @@ def versioned(name: str, version: int) -> str:
     return name if version == _WITHOUT_VERSION else f"{name}-{version}"
 
 
-def _container_paths(version: int) -> tuple[str, str]:
+def container_paths(version: int) -> tuple[str, str]:
     """Return where the official image wants its volume, and the folder in which it keeps the data.
 
     From 18 on it has a folder for each version, and refuses a volume at the former place (its issue 1259).

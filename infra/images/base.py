@@ -12,7 +12,7 @@ from typing import IO, NamedTuple
 
 from infra.config.errors import EnvironmentFault
 from infra.images.engine import Engine
-from infra.images.names import BASE, LABEL, RELEASE_BASE, RELEASE_SUITE, SUITE
+from infra.images.names import BASE, LABEL, NEWER_BASE, NEWER_SUITE, RELEASE_BASE, SUITE
 
 
 class Root(NamedTuple):
@@ -24,7 +24,8 @@ class Root(NamedTuple):
 
 
 STAND_IN_ROOT = Root(BASE, SUITE)
-RELEASE_ROOT = Root(RELEASE_BASE, RELEASE_SUITE, ("python3", "python3-venv"))
+NEWER_ROOT = Root(NEWER_BASE, NEWER_SUITE)
+RELEASE_ROOT = Root(RELEASE_BASE, NEWER_SUITE, ("python3", "python3-venv"))
 # Opens the stream of a root made from apt sources.
 Tool = Callable[[Root, list[str]], AbstractContextManager[Iterator[bytes]]]
 

@@ -21,6 +21,7 @@ class Engine(Protocol):
         fileobj: IO[bytes],
         custom_context: bool,
         tag: str,
+        buildargs: dict[str, str],
         rm: bool,
         forcerm: bool,
         nocache: bool,

