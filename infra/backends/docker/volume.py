@@ -162,7 +162,7 @@ def refuse_unread_redis(
         return
     program = program_of(f"the redis-server of {declared.image}", _redis_version(client, spec, declared))
     if program is not None:
-        again = "Set REDIS_IMAGE to the image that wrote it, or one of its version"
+        again = "Set REDIS_VERSION, or REDIS_IMAGE, to what wrote it"
         refuse_unread(program, magic, f"volume {declared.volume}", again)
 
 
