@@ -86,8 +86,12 @@ class Backend(Protocol):
     def servers(self) -> dict[Service, Server]:
         """Return the project's running servers."""
 
-    def up(self, spec: StackSpec, undo: ExitStack) -> tuple[Operation, ...]:
+    def up(
+        self, spec: StackSpec, undo: ExitStack, note_stop: Callable[[], None] = lambda: None
+    ) -> tuple[Operation, ...]:
         """Bring the servers to what `spec` declares; `undo` learns how to take back what this call made.
+
+        `note_stop` is called before a server is stopped.
 
         Data that it made may refuse the superuser's password until `administer` has taught it.
 
@@ -136,6 +140,12 @@ class Backend(Protocol):
 
     def has_data(self) -> bool:
         """Return whether data of the project lives in this backend."""
+
+    def versions(self) -> Sequence[int]:
+        """Return the versions of PostgreSQL of which there is data."""
+
+    def discard(self, version: int) -> None:
+        """Remove PostgreSQL's data of a version, if `up` made it; no server runs on it."""
 
     def data(self, spec: StackSpec) -> Data | None:
         """Return what PostgreSQL's data says of itself, None where there is none."""

@@ -16,9 +16,14 @@ from infra.config.settings import CHECKOUT, Settings, write_env_file
     json="Print JSON, for programs: what runs, and what was done for it.",
     adopt="Take over the stack that this checkout had before it was moved.",
     new="Start a new stack, though this checkout seems to have had one before it was moved.",
+    upgrade="Take the data along to this version of PostgreSQL, and write it into .env.",
 )
-def up(_: Context, json: bool = False, adopt: bool = False, new: bool = False) -> None:
-    """Start PostgreSQL and Redis and wait until they serve; do nothing where they do."""
+def up(_: Context, json: bool = False, adopt: bool = False, new: bool = False, upgrade: str = "") -> None:
+    """Start PostgreSQL and Redis and wait until they serve; do nothing where they do.
+
+    --upgrade dumps all databases of the former version while nobody can write to them, restores them into new data of
+    the later one and compares the rows of each table. The former data stays.
+    """
     from infra.commands import report
     from infra.stack import adoption, lifecycle
 
@@ -27,7 +32,13 @@ def up(_: Context, json: bool = False, adopt: bool = False, new: bool = False) -
     settings = Settings.load()
     ask = cli.ask if sys.stdin.isatty() else None
     settled = adoption.resolve_project(CHECKOUT, adopt=adopt, new=new, ask=ask, say=cli.say)
-    current = lifecycle.up(settings, settled, preparation(), cli.say)
+    if upgrade:
+        from infra.stack import upgrade as upgrading
+
+        version = cli.number(upgrade, "--upgrade")
+        current = upgrading.upgrade(version, settings, settled, preparation(), cli.say, env_file=CHECKOUT / ".env")
+    else:
+        current = lifecycle.up(settings, settled, preparation(), cli.say)
     if json:
         print(dumps(report.describe_stack(current) | {"operations": report.steps(current.operations)}, indent=2))
     else:

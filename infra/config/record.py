@@ -17,8 +17,8 @@ class Record:
     `endpoint` and `engine` are the address and the id of the container engine that holds the stack, empty for plain
     processes. `proven` holds, for each service, which start of which server was proven to serve, and with which
     configuration; a server that is still the same needs no new proof. `data` names the data that was complete then, and
-    `superuser` that it knew. `stopping` is set while a `down` runs: where that was interrupted, a server that answers
-    may be about to end.
+    `superuser` that it knew. `stopping` is set while a command stops servers: where that was interrupted, a server that
+    answers may be about to end.
     """
 
     backend: BackendChoice
@@ -73,13 +73,18 @@ class Record:
 def forget(project: Project) -> None:
     """Remove the record, and what `generate` remembers."""
     drafts = state_directory(project).glob("*.json.*.tmp")  # of commands that were killed
-    for path in (_path(project), comparison_note(project), *drafts):
+    for path in (_path(project), comparison_note(project), dump_file(project), *drafts):
         path.unlink(missing_ok=True)
 
 
 def comparison_note(project: Project) -> Path:
     """Return the file in which `generate` remembers that nothing had changed."""
     return state_directory(project) / "generated.json"
+
+
+def dump_file(project: Project) -> Path:
+    """Return the file that holds PostgreSQL's data while it is taken along to another version."""
+    return state_directory(project) / "upgrade.sql"
 
 
 def _path(project: Project) -> Path:

@@ -122,7 +122,10 @@ class RedisSpec(NamedTuple):
 
 
 class StackSpec(NamedTuple):
-    """What `up` brings up. `durable` is false for the tests' stack: its data is in memory and never synced."""
+    """What `up` brings up. `durable` is false for the tests' stack: its data is in memory and never synced.
+
+    `beside` says that new data of PostgreSQL may begin where there is data of another version alone.
+    """
 
     project: Project
     postgres: PostgresSpec
@@ -131,6 +134,7 @@ class StackSpec(NamedTuple):
     start_timeout: timedelta
     # Each check starts a process in a container; what waits for the servers does not wait for these.
     health_interval: timedelta = timedelta(seconds=5)
+    beside: bool = False
 
     @property
     def containers(self) -> tuple[ContainerSpec, ...]:

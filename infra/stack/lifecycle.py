@@ -1,6 +1,6 @@
 """Bring the stack up and down and say how it is: the only orchestration, over whichever backend serves."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from typing import NamedTuple
@@ -41,8 +41,12 @@ class Stack(NamedTuple):
         return {service: server.port for service, server in self.servers.items()}
 
 
-def up(settings: Settings, project: Project, prepare: Preparation, say: Say, *, durable: bool = True) -> Stack:
+def up(
+    settings: Settings, project: Project, prepare: Preparation, say: Say, *, durable: bool = True, beside: bool = False
+) -> Stack:
     """Bring the stack up and prove that it serves; do nothing where that was proven since its servers started.
+
+    With `beside` new data of PostgreSQL may begin where there is data of another version alone.
 
     If it fails, what this call created is removed, and what it replaced is started again.
 
@@ -51,7 +55,7 @@ def up(settings: Settings, project: Project, prepare: Preparation, say: Say, *, 
         EnvironmentFault: engine, image, program or port is not to be had.
         StackError: the servers did not become ready, or their data cannot be used.
     """
-    declared = build_stack(settings, project, durable=durable)
+    declared = build_stack(settings, project, durable=durable)._replace(beside=beside)
     with disk_explained(), project_lock(project, say), ExitStack() as undo:
         record = Record.load(project)
         ended = _finish_interrupted_down(project, record, say)
@@ -59,8 +63,9 @@ def up(settings: Settings, project: Project, prepare: Preparation, say: Say, *, 
         with ports_claimed(project):
             before = backend.servers()
             spec = spec.on_ports(choose_ports(spec, record.ports if record else {}, before, say))
+            note = _stopping_note(record, project, undo, say)
             undo.callback(_await_restored_servers, project, backend.choice, before, settings)
-            operations = backend.up(spec, undo)
+            operations = backend.up(spec, undo, note)
         if operations or not is_proven(record, backend.servers(), settings, prepare):
             superuser = record.superuser if record else ""
             fresh = any(step.verb == INITIALISE for step in operations)
@@ -71,11 +76,22 @@ def up(settings: Settings, project: Project, prepare: Preparation, say: Say, *, 
     return Stack(project, backend.choice, backend.servers(), (*ended, *operations))
 
 
+def _stopping_note(record: Record | None, project: Project, undo: ExitStack, say: Say) -> Callable[[], None]:
+    """Return what notes that a server is told to end, which answers for a moment more.
+
+    The note stands until the stack is proven, or what was changed is taken back.
+    """
+    if record is None:
+        return lambda: None
+    undo.callback(_note_down, replace(record, stopping=False), project, say)  # once all else is taken back
+    return lambda: _note_down(replace(record, stopping=True), project, say)
+
+
 def _finish_interrupted_down(project: Project, record: Record | None, say: Say) -> tuple[Operation, ...]:
-    """Finish a `down` that was interrupted: its servers may still answer, and end a moment later."""
+    """Stop the servers that an interrupted command may have told to end: they may answer, and end a moment later."""
     if record is None or not record.stopping:
         return ()
-    say("a `down` was interrupted: waiting until its servers have ended")
+    say("a command was interrupted that stops servers: waiting until they have ended")
     return recorded_backend(record, project).down(volumes=False)
 
 
@@ -191,7 +207,7 @@ def _image_to_serve(declared: str, served: str | None) -> str:
     return served if served and served == stand_in_of(declared) else declared
 
 
-_END = Operation("stop and start", "the stack", "a `down` of it was interrupted")
+_END = Operation("stop and start", "the stack", "a command that stops it was interrupted")
 _PROOF = Operation("prove", "the stack", "its servers, its passwords or its preparation are not those last proven")
 
 

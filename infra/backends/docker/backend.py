@@ -4,7 +4,7 @@ What only a change needs is imported where one is made: an `up` that finds every
 """
 
 import shutil
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -128,7 +128,9 @@ class DockerBackend:
             self._seen = observe(self._client, self._project.id)
         return self._seen
 
-    def up(self, spec: StackSpec, undo: ExitStack) -> tuple[Operation, ...]:
+    def up(
+        self, spec: StackSpec, undo: ExitStack, note_stop: Callable[[], None] = lambda: None
+    ) -> tuple[Operation, ...]:
         """Bring the containers to what `spec` declares."""
         operations = self.plan(spec)
         with self._template(spec, operations) as template:
@@ -140,6 +142,8 @@ class DockerBackend:
                 from infra.backends.docker.apply import UpExecutor
 
                 self._seen = None
+                if any(step.verb == Verb.SET_ASIDE for step in operations):
+                    note_stop()
                 UpExecutor(self._client, spec, template, undo).run(operations)
         return operations
 
@@ -233,8 +237,22 @@ class DockerBackend:
     def _refuse_only_others(self, spec: StackSpec, volumes: Collection[str]) -> None:
         """Refuse to begin new data of PostgreSQL where these volumes hold data, and none of its version."""
         found = [version for name, version in postgres_volumes(self._project.id).items() if name in volumes]
-        if spec.durable and spec.postgres.version not in found:
+        if spec.durable and not spec.beside and spec.postgres.version not in found:
             refuse_only_others(spec.postgres.version, found)
+
+    def versions(self) -> list[int]:
+        """Return the versions of PostgreSQL of which there are volumes."""
+        return [v for name, v in postgres_volumes(self._project.id).items() if name in self._observe().volumes]
+
+    def discard(self, version: int) -> None:
+        """Remove the volume of PostgreSQL's data of a version, if `up` made it; no server runs on it."""
+        self._seen = None
+        names = [name for name, of in postgres_volumes(self._project.id).items() if of == version]
+        for name in self._observe().volumes - self._observe().kept:
+            if name in names:
+                with explained(Operation(Verb.REMOVE_VOLUME, name, "")):
+                    self._client.remove_volume(name)
+        self._seen = None
 
     def _is_trusted(self, declared: ContainerSpec, observed: Observed) -> bool:
         """Return whether a volume need not be read: a server of the stack runs on it, or `up` knows what it holds."""
@@ -261,6 +279,9 @@ class DockerBackend:
     def _removal(self, declared: ContainerSpec, existing: str | None) -> str:
         """Return the command that removes a volume: the engine removes none that a container has."""
         down = f"invoke down --volumes --service {declared.service}"
+        if declared.service == Service.POSTGRES and len(self.versions()) > 1:  # which removes that of every version
+            container = f"docker rm --force {existing[:12]} && " if existing else ""
+            return f"{container}docker volume rm {declared.volume}"
         if declared.volume not in self._observe().kept:
             return down
         remove = f"docker volume rm {declared.volume}"

@@ -4,7 +4,7 @@ import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from datetime import timedelta
@@ -100,7 +100,9 @@ class EmbeddedBackend:
         installed = self._installed(spec)
         return self._plan(spec, self._launches(spec, self._programs(installed)), installed)
 
-    def up(self, spec: StackSpec, undo: ExitStack) -> tuple[Operation, ...]:
+    def up(
+        self, spec: StackSpec, undo: ExitStack, note_stop: Callable[[], None] = lambda: None
+    ) -> tuple[Operation, ...]:
         """Bring the processes to what `spec` declares."""
         installed = self._installed(spec)
         programs = self._programs(installed)
@@ -108,6 +110,8 @@ class EmbeddedBackend:
         operations = self._plan(spec, tuple(launches.values()), installed)
         if operations:
             self._make_room(installed, undo)
+        if any(operation.verb == Verb.STOP for operation in operations):
+            note_stop()
         for operation in operations:
             launch = launches[Service(operation.target)]
             match operation.verb:
@@ -181,9 +185,13 @@ class EmbeddedBackend:
 
     def has_data(self) -> bool:
         """Return whether data is there that a server may be started on."""
-        return bool(self._versions())
+        return bool(self.versions())
 
-    def _versions(self) -> list[int]:
+    def discard(self, version: int) -> None:
+        """Remove PostgreSQL's data of a version, if `up` made it; no server runs on it."""
+        remove_made(self._directory(Service.POSTGRES, version))
+
+    def versions(self) -> list[int]:
         """Return the versions of PostgreSQL whose data is there, finished."""
         read = {v: postgres.read_data(self._directory(Service.POSTGRES, v)) for v in POSTGRES_VERSIONS}
         return [version for version, data in read.items() if data is not None and data.complete]
@@ -261,7 +269,7 @@ class EmbeddedBackend:
         operations = plan_up(launches, {launch.service: self._observe(launch, version) for launch in launches})
         steps = {step.verb for step in operations if step.target == Service.POSTGRES}
         if Verb.INITIALISE in steps:
-            refuse_only_others(version, self._versions())
+            refuse_only_others(version, () if spec.beside else self.versions())
         elif Verb.START in steps:
             postgres.refuse_missing_libraries(self._directory(Service.POSTGRES, version), installed.postgres)
         return operations

@@ -89,7 +89,7 @@ def test_up_waits_for_servers_that_an_interrupted_down_told_to_end(checkout: Che
     _, more = up.communicate(timeout=60)
     assert up.returncode == 0, said + more
     assert checkout.query(Role.USER, "SELECT 1") == [(1,)]
-    assert planned[0]["cause"] == "a `down` of it was interrupted"
+    assert planned[0]["cause"] == "a command that stops it was interrupted"
     assert json.loads(checkout.succeed("plan", "--json").stdout)["operations"] == []
 
 
