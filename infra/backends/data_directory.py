@@ -161,7 +161,8 @@ def refuse_only_others(version: int, others: Collection[int]) -> None:
     )
     raise StackError(
         f"The data of this stack is PostgreSQL {found}'s, and POSTGRES_VERSION asks for {version}. Nothing was started "
-        f"or changed. {way}; `invoke down --volumes` gives it up."
+        f"or changed. {way}; `invoke down --volumes` gives it up.",
+        service=Service.POSTGRES,
     )
 
 

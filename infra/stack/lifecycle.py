@@ -273,7 +273,8 @@ def _refuse_containers_alone(version: int, reason: str) -> None:
     if version not in others:
         raise EnvironmentFault(
             f"PostgreSQL {version} runs in containers alone, and there is none here: {reason}. Correct that, or set "
-            f"POSTGRES_VERSION to one that plain processes have as well ({listed(others)})."
+            f"POSTGRES_VERSION to one that plain processes have as well ({listed(others)}).",
+            setting="POSTGRES_VERSION",
         )
 
 

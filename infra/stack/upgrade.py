@@ -14,7 +14,7 @@ from infra.backends.protocol import Backend, Say
 from infra.config.endpoints import admin_url
 from infra.config.env_writer import change_env_file
 from infra.config.errors import ConfigError, StackError, disk_explained
-from infra.config.identity import Project
+from infra.config.identity import Project, Service
 from infra.config.record import Record, dump_file
 from infra.config.settings import BackendChoice, Settings
 from infra.config.urls import DatabaseUrl
@@ -76,17 +76,22 @@ def upgrade(
 
 def _refuse_settings(version: int, settings: Settings, env_file: Path) -> None:
     if version not in POSTGRES_VERSIONS:
-        raise ConfigError(f"There is no way to PostgreSQL {version}: {listed(POSTGRES_VERSIONS)} are supported.")
+        raise ConfigError(
+            f"There is no way to PostgreSQL {version}: {listed(POSTGRES_VERSIONS)} are supported.",
+            setting="POSTGRES_VERSION",
+        )
     if settings.postgres_image is not None:
         raise ConfigError(
             f"POSTGRES_IMAGE is {settings.postgres_image}, and each version has an image of its own. Leave it empty, "
-            "run `invoke up`, and then this command again."
+            "run `invoke up`, and then this command again.",
+            setting="POSTGRES_IMAGE",
         )
     written = Settings.load(env_file, {}).postgres_version
     if settings.postgres_version not in {written, version}:
         raise ConfigError(
             f"POSTGRES_VERSION={settings.postgres_version} in the environment wins over {env_file}, where the new "
-            "version is to be written. Unset it and run the command again."
+            "version is to be written. Unset it and run the command again.",
+            setting="POSTGRES_VERSION",
         )
 
 
@@ -100,7 +105,8 @@ def _former(version: int, current: int, found: Sequence[int]) -> int:
     if former > version:
         raise StackError(
             f"The data is PostgreSQL {former}'s, and no PostgreSQL takes data of a later version: there is no way down "
-            f"to {version} but a dump that you make yourself. Nothing was changed."
+            f"to {version} but a dump that you make yourself. Nothing was changed.",
+            service=Service.POSTGRES,
         )
     return former
 

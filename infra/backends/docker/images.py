@@ -40,7 +40,8 @@ def refuse_other_version(client: Client, reference: str, version: int) -> None:
         raise ConfigError(
             f"The image {reference} is PostgreSQL {found}, and POSTGRES_VERSION asks for {version}. Nothing was "
             f"started or changed. Set POSTGRES_VERSION={found}, or leave POSTGRES_IMAGE empty, or name an image of "
-            f"PostgreSQL {version} there."
+            f"PostgreSQL {version} there.",
+            setting="POSTGRES_VERSION",
         )
 
 

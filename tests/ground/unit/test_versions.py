@@ -4,12 +4,13 @@ import re
 
 import pytest
 
-from infra.config.errors import EnvironmentFault
+from infra.backends.data_directory import refuse_only_others
+from infra.config.errors import EnvironmentFault, StackError
 from infra.config.settings import CHECKOUT
 from infra.config.versions import OFFERS, POSTGRES_VERSIONS, Offer, Place, RedisVersion, postgres_at
 from infra.images.build import RECIPES
 from infra.images.wheel import INSTALLATIONS
-from infra.stack import lifecycle
+from infra.stack import lifecycle, upgrade
 
 _ANSWER = {True: "yes", False: "no", None: ""}
 
@@ -59,3 +60,37 @@ def test_plain_processes_do_not_take_the_place_of_containers_for_a_version_that_
     with pytest.raises(EnvironmentFault, match=r"PostgreSQL 17 .* no engine.*16 and 18"):
         lifecycle._refuse_containers_alone(17, "no engine")
     lifecycle._refuse_containers_alone(18, "no engine")
+
+
+@pytest.mark.parametrize(
+    ("version", "current", "found", "former"),
+    [
+        (18, 16, [16], 16),
+        (18, 18, [16], 16),  # the setting was changed before the data was taken along
+        (18, 16, [16, 18], 16),  # what a killed upgrade has left
+        (18, 17, [16, 17], 17),
+        (17, 16, [16, 18], 16),
+        (16, 18, [18], None),
+        (17, 18, [16, 18], None),
+        (18, 18, [18], None),
+        (18, 16, [], None),
+    ],
+)
+def test_an_upgrade_starts_from_the_data_that_is_in_use(
+    version: int, current: int, found: list[int], former: int | None
+) -> None:
+    """That of the setting where there is any, else the latest of those before; never one that is later."""
+    if former is not None:
+        assert upgrade._former(version, current, found) == former
+        return
+    with pytest.raises(StackError):
+        upgrade._former(version, current, found)
+
+
+def test_data_is_begun_beside_that_of_other_versions_only_by_an_upgrade() -> None:
+    """The refusal says what takes the data along, and that there is no way down."""
+    refuse_only_others(18, [])
+    with pytest.raises(StackError, match="`invoke up --upgrade 18` takes it along"):
+        refuse_only_others(18, [16])
+    with pytest.raises(StackError, match="POSTGRES_VERSION=18 serves it"):
+        refuse_only_others(16, [18])
