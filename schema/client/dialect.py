@@ -36,7 +36,8 @@ from schema.tenancy.context import NoTenant, tenant_id, user_id
 
 DRIVER: Final = "postgresql+groundwork"
 
-_CONTEXT: Final = "tenant and user"
+CONTEXT: Final = "tenant and user"
+"""Under which key a checkout's `info` holds for whom its transactions are."""
 
 # What is neither idle nor broken; a broken connection is for libpq to refuse.
 _OPEN = frozenset({TransactionStatus.ACTIVE, TransactionStatus.INTRANS, TransactionStatus.INERROR})
@@ -63,13 +64,14 @@ async def begin_transaction_async(connection: AsyncConnection[Any], tenant: obje
 
 def _begin(connection: AnyConnection, tenant: object, user: str | None) -> PQGen[None]:
     if tenant is None or connection.autocommit or connection.pgconn.transaction_status in _OPEN:
-        raise _refusal(connection, tenant)
+        raise refusal(connection, tenant)
     cast(Any, connection).wrote = False
     message = _message(connection.isolation_level, connection.read_only, connection.deferrable, tenant, user)
     yield from exchange(connection, message)
 
 
-def _refusal(connection: AnyConnection, tenant: object) -> TenantContextError:
+def refusal(connection: AnyConnection, tenant: object) -> TenantContextError:
+    """Return why a connection cannot begin a transaction of `tenant`."""
     if connection.autocommit:
         return TenantContextError(
             "An AUTOCOMMIT connection has no transaction that a tenant could be set for, and none is begun here. Leave "
@@ -101,11 +103,15 @@ def _message(
         begin += " READ ONLY" if read_only else " READ WRITE"
     if deferrable is not None:
         begin += " DEFERRABLE" if deferrable else " NOT DEFERRABLE"
-    # SET takes no bound parameter, so the text is that of a parsed uuid. CLOSE ALL ends cursors WITH HOLD, which
-    # outlive a transaction and would show the next one its rows.
+    # CLOSE ALL ends cursors WITH HOLD, which outlive a transaction and would show the next one its rows.
+    return f"{begin};{context_settings(tenant, user)};CLOSE ALL".encode("ascii")
+
+
+def context_settings(tenant: object, user: str | None) -> str:
+    """Return the statements, ASCII alone, that make a transaction one of a tenant and a user until it ends."""
+    # SET takes no bound parameter, so the text is that of a parsed uuid.
     text = tenant.value if isinstance(tenant, NoTenant) else tenant_id(tenant)
-    name = _literal(user_id(user) or "")
-    return f"{begin};SET LOCAL app.tenant_id='{text}';SET LOCAL app.user_id={name};CLOSE ALL".encode("ascii")
+    return f"SET LOCAL app.tenant_id='{text}';SET LOCAL app.user_id={_literal(user_id(user) or '')}"
 
 
 def _literal(text: str) -> str:
@@ -134,7 +140,7 @@ class TenantEngine(OptionEngine):
     def raw_connection(self) -> PoolProxiedConnection:
         """Check out a connection for the tenant; this is how every `Connection` gets its own, also a second one."""
         connection = super().raw_connection()
-        connection.info[_CONTEXT] = self.tenant, self.user
+        connection.info[CONTEXT] = self.tenant, self.user
         return connection
 
 
@@ -202,7 +208,7 @@ class TenantDialect(_Shared, PGDialect_psycopg):
 
     def do_begin(self, dbapi_connection: PoolProxiedConnection) -> None:
         """Begin with the tenant that this checkout is for."""
-        begin_transaction(cast(Any, dbapi_connection.driver_connection), *dbapi_connection.info.get(_CONTEXT, (None,)))
+        begin_transaction(cast(Any, dbapi_connection.driver_connection), *dbapi_connection.info.get(CONTEXT, (None,)))
 
     def do_commit(self, dbapi_connection: PoolProxiedConnection) -> None:
         """Commit, and end with the transaction what was set for the session."""
@@ -228,7 +234,7 @@ class AsyncTenantDialect(_Shared, PGDialectAsync_psycopg):
 
     def do_begin(self, dbapi_connection: PoolProxiedConnection) -> None:
         """Begin with the tenant that this checkout is for, waiting as psycopg does under asyncio."""
-        context = dbapi_connection.info.get(_CONTEXT, (None,))
+        context = dbapi_connection.info.get(CONTEXT, (None,))
         await_(begin_transaction_async(cast(Any, dbapi_connection.driver_connection), *context))
 
     def do_commit(self, dbapi_connection: PoolProxiedConnection) -> None:
@@ -247,7 +253,7 @@ def forget_tenants(engine: Engine) -> None:
 
     @event.listens_for(engine, "checkout")
     def forget(_connection: Any, record: ConnectionPoolEntry, _proxy: Any) -> None:
-        record.info.pop(_CONTEXT, None)
+        record.info.pop(CONTEXT, None)
 
 
 def clean_returned(engine: Engine) -> None:
@@ -265,7 +271,7 @@ def clean_returned(engine: Engine) -> None:
     @event.listens_for(engine, "checkin")
     def close(_connection: DBAPIConnection | None, record: ConnectionPoolEntry) -> None:
         driver = cast(Bounded | None, record.driver_connection)
-        if driver is not None and (_CONTEXT not in record.info or driver.autocommit):
+        if driver is not None and (CONTEXT not in record.info or driver.autocommit):
             record.close()
 
 

@@ -31,7 +31,7 @@ _LEAVES = re.compile(
     re.IGNORECASE,
 )
 _WRITES: Final = frozenset({b"INSERT", b"UPDATE", b"DELETE", b"MERGE "})
-_LOST: Final = (
+LOST: Final = (
     "a statement of this transaction failed and the block went on, so the server has rolled back what was written "
     "before. Handle the error outside the block, or run the statement that may fail in begin_nested()"
 )
@@ -152,7 +152,7 @@ def _commit(connection: Any) -> PQGen[None]:
     if status != TransactionStatus.IDLE:
         yield from exchange(connection, b"COMMIT;" + connection.reset)
     if status == TransactionStatus.INERROR and connection.wrote:
-        raise errors.InFailedSqlTransaction(_LOST)
+        raise errors.InFailedSqlTransaction(LOST)
 
 
 def remove_leftovers(connection: Connection[Any]) -> None:

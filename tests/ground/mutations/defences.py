@@ -118,7 +118,7 @@ REMOVALS = (
         ("tests/ground/integration/test_bypassing_roles.py",),
     ),
     # The context of a transaction.
-    Removal("SET LOCAL", "schema/client/dialect.py", r";SET LOCAL app", ";SET app", (_CONTEXT,)),
+    Removal("SET LOCAL", "schema/client/dialect.py", r"SET LOCAL app", "SET app", (_CONTEXT,)),
     Removal("no transaction without a tenant", "schema/client/dialect.py", r"tenant is None or ", "", (_CONTEXT,)),
     Removal("no AUTOCOMMIT", "schema/client/dialect.py", r"connection\.autocommit or ", "", (_CONTEXT,)),
     Removal("no cursor that outlives its tenant", "schema/client/dialect.py", r";CLOSE ALL", "", (_CONTEXT,)),
@@ -146,7 +146,7 @@ REMOVALS = (
     Removal(
         "no reuse of psycopg's own connection",
         "schema/client/dialect.py",
-        r"_CONTEXT not in record\.info or driver\.autocommit",
+        r"CONTEXT not in record\.info or driver\.autocommit",
         "False",
         (_LEFTOVERS,),
     ),
