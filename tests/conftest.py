@@ -9,31 +9,32 @@ import pytest
 
 from infra.commands.failure import exit_code
 from infra.config.errors import InfraError
-from infra.config.settings import BackendChoice, Settings
+from infra.config.settings import Settings
 from infra.config.versions import POSTGRES_VERSIONS
 from tests.ground.own_models import has_own_models
-from tests.kit.availability import CHOSEN, LACKS
+from tests.kit.availability import BACKENDS, CHOSEN, LACKS, chosen, quickest_first
 
 pytest_plugins = [
     "tests.kit.cases",
     "tests.kit.checkout",
     "tests.kit.database",
     "tests.kit.drift",
+    "tests.kit.keeping",
     "tests.kit.repositories",
     "tests.kit.stack",
+    "tests.kit.product",  # after the ground's, whose `stack` and `tenant` it is preferred to
     "tests.kit.bare_server",  # after those that it imports, which pytest could not rewrite otherwise
     "tests.kit.release",
 ]
 
 _GROUND = Path(__file__).resolve().parent / "ground"
-_BACKENDS = [BackendChoice.DOCKER, BackendChoice.EMBEDDED]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Let a run be kept to one backend, and be of another version of PostgreSQL."""
     parser.addoption(
         "--backend",
-        choices=["auto", *map(str, _BACKENDS)],
+        choices=["auto", *map(str, BACKENDS)],
         default="auto",
         help="Run on this backend alone, and fail where it is not available (auto: on each that is).",
     )
@@ -108,17 +109,16 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 
 def pytest_report_header() -> list[str]:
     """Say what the run has to run on."""
-    return [f"{choice}: {LACKS[choice]() or 'available'}" for choice in _BACKENDS]
+    return [f"{choice}: {LACKS[choice]() or 'available'}" for choice in BACKENDS]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run what asks for a backend on each that was chosen; one that is not available says so as a skip."""
     if "backend" in metafunc.fixturenames:
-        chosen = metafunc.config.getoption("--backend")
-        backends = [c for c in _BACKENDS if chosen in {"auto", c}]
-        quicker, *others = sorted(backends, key=lambda c: (LACKS[c]() is not None, c is BackendChoice.DOCKER))
+        backends = chosen(metafunc.config)
+        quickest, *others = quickest_first(backends)
         if metafunc.definition.get_closest_marker("one_backend"):
-            backends = [quicker]
+            backends = [quickest]
         slow = others if metafunc.definition.get_closest_marker("quick_on_one") else []
         each = [pytest.param(c, marks=[pytest.mark.slow] if c in slow else []) for c in backends]
         metafunc.parametrize("backend", each, indirect=True, ids=str)

@@ -4,6 +4,7 @@ import functools
 import os
 import shutil
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NoReturn
 
@@ -22,6 +23,19 @@ CHOSEN = {key: os.environ[key] for key in _KEYS if key in os.environ}
 def chosen_settings() -> Settings:
     """Return the settings that say which servers the tests run on."""
     return Settings.load(NO_FILE, CHOSEN)
+
+
+BACKENDS = (BackendChoice.DOCKER, BackendChoice.EMBEDDED)
+
+
+def chosen(config: pytest.Config) -> list[BackendChoice]:
+    """Return the backends that the run is to use."""
+    return [choice for choice in BACKENDS if config.getoption("--backend") in {"auto", choice}]
+
+
+def quickest_first(backends: Iterable[BackendChoice]) -> list[BackendChoice]:
+    """Return backends with the quickest one that is available first."""
+    return sorted(backends, key=lambda choice: (LACKS[choice]() is not None, choice is BackendChoice.DOCKER))
 
 
 def needs(choice: BackendChoice, config: pytest.Config) -> None:

@@ -33,6 +33,7 @@ from schema.migration.apply.guard import Guard
 from schema.migration.apply.session import RunOptions
 from schema.migration.apply.upgrade import upgrade
 from tests.kit.availability import CHOSEN, LACKS, NO_FILE, needs
+from tests.kit.keeping import KEPT
 
 # Taken out of the environment: a run that a test starts is no worker of this one.
 WORKER = os.environ.pop("PYTEST_XDIST_WORKER", "")
@@ -159,7 +160,7 @@ def docker_services(
             patch.setenv(variable, value)
         DockerBackend(test_spec.project).down(volumes=True)
         # Not compose's own `down`: it goes by labels alone, and a committed image hands those on.
-        undo.callback(lambda: DockerBackend(test_spec.project).down(volumes=True))
+        undo.callback(_end, DockerBackend(test_spec.project))
         yield undo.enter_context(
             get_docker_services(
                 docker_compose_command,
@@ -186,10 +187,16 @@ def embedded_stack(settings: Settings, test_spec: StackSpec) -> Iterator[Running
     embedded.down(volumes=True)
     spec = test_spec.on_ports(choose_ports(test_spec, {}, {}, say))
     with ExitStack() as undo:
-        undo.callback(embedded.down, volumes=True)
+        undo.callback(_end, embedded)
         embedded.up(spec, undo)
         ports = spec_ports(spec)
         yield _ready(RunningStack(embedded.choice, spec.project, settings, ports), embedded)
+
+
+def _end(backend: Backend) -> None:
+    """Remove the stack, unless it holds the database of a test that failed; the next run removes it then."""
+    if not KEPT:
+        backend.down(volumes=True)
 
 
 def _ready(running: RunningStack, backend: Backend) -> RunningStack:
