@@ -21,6 +21,7 @@ pytest_plugins = [
     "tests.kit.drift",
     "tests.kit.keeping",
     "tests.kit.repositories",
+    "tests.kit.queries",
     "tests.kit.stack",
     "tests.kit.product",  # after the ground's, whose `stack` and `tenant` it is preferred to
     "tests.kit.bare_server",  # after those that it imports, which pytest could not rewrite otherwise

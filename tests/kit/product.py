@@ -3,7 +3,8 @@
 Whatever a test writes through `db` and what stands on it is gone when the test ends, and was seen by nobody else.
 """
 
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -23,12 +24,15 @@ from schema.client.aio.session import tenantless_connection as async_tenantless_
 from schema.client.engine import create_engine
 from schema.client.orm import TenantSession
 from schema.client.session import tenantless_connection
+from schema.tenancy.mixin import TenantMixin
 
 if TYPE_CHECKING:  # pytest rewrites the asserts of a plugin that nobody has imported before it
     from redis import Redis
 
+    from schema.isolation.report import Report
     from tests.kit.clones import Clones
     from tests.kit.one_connection import OneConnection
+    from tests.kit.rows import Facts, Make
     from tests.kit.stack import RunningStack
 
 _REDIS_DATABASE = 1  # the ground's own tests write to 0
@@ -196,6 +200,49 @@ def database(request: pytest.FixtureRequest, stack: "RunningStack", _clones: "Cl
     made.close()
     if name not in KEPT:
         _clones.drop(name)
+
+
+@pytest.fixture(scope="session")
+def _facts(stack: "RunningStack", _clones: "Clones") -> Iterator["Facts"]:
+    from tests.kit.rows import read_facts
+
+    name = _clones.take()
+    yield read_facts(stack.url(Role.OWNER).on(name), stack.settings)
+    _clones.drop(name)
+
+
+@pytest.fixture
+def make(tenant_session: TenantSession, _facts: "Facts") -> "Make":
+    """Make rows of `tenant` in `tenant_session`: `make(Invoice, number=7)`. What must be there besides is made up."""
+    from tests.kit.rows import Make, declared_factories
+
+    return Make(tenant_session, _facts, declared_factories())
+
+
+@pytest.fixture(scope="session")
+def isolation_report(stack: "RunningStack", _clones: "Clones") -> "Report":
+    """Give the report of `invoke check` on what the migrations make: by the catalogue, and by attacks on a clone."""
+    from schema.isolation.check import check
+
+    name = _clones.take()
+    report = check(stack.url(Role.OWNER).on(name), stack.url(Role.USER).on(name), stack.settings)
+    _clones.drop(name)
+    return report
+
+
+@pytest.fixture
+def assert_isolated(isolation_report: "Report") -> Callable[[type[Any]], None]:
+    """Give what fails unless a model's table keeps tenants apart: `assert_isolated(Invoice)`."""
+
+    def check(model: type[Any]) -> None:
+        table = str(model.__table__)
+        words = re.compile(rf"(?<![\w.]){re.escape(table)}(?!\w)")
+        found = [str(each) for each in isolation_report.about("isolation") if words.search(each.object)]
+        assert not isolation_report.incomplete, isolation_report.incomplete
+        assert issubclass(model, TenantMixin), f"{model.__name__} has no TenantMixin, so its rows are nobody's"
+        assert not found, "\n".join(found)
+
+    return check
 
 
 @pytest.fixture
