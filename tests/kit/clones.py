@@ -4,10 +4,9 @@ The template is made once on a server, whoever comes first. Some clones are made
 """
 
 from collections import deque
-from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
+from threading import get_ident
 from typing import Final
 from uuid import UUID, uuid4
 
@@ -29,6 +28,7 @@ from schema.migration.shadow_template import key
 
 PREFIX: Final = "groundwork_tests_"
 _LOCK: Final = 0x67776D7465737473
+_STRATEGIES: Final = 150000  # the first version that asks how
 _AHEAD: Final = 3  # clones that are ready at most
 TENANTS: Final = (UUID("00000000-0000-7000-8000-00000000000a"), UUID("00000000-0000-7000-8000-00000000000b"))
 """The two tenants that every test finds."""
@@ -92,6 +92,7 @@ class Clones:
         self._ready: deque[Future[str]] = deque()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="clones")
         self._made: set[str] = set()
+        self._connections: dict[int, BoundedConnection] = {}
         self._taken = 0
 
     def take(self) -> str:
@@ -111,25 +112,35 @@ class Clones:
         self._thread.shutdown(cancel_futures=True)
         for name in self._made - keep:
             self._drop(name)
+        for connection in self._connections.values():
+            connection.close()
 
     def _make(self) -> str:
         name = f"{self._template}_{uuid4().hex[:12]}"
-        with self._connected() as connection:
-            clone = SQL("CREATE DATABASE {} TEMPLATE {}").format(Identifier(name), Identifier(self._template))
-            connection.execute(clone)
-            connection.execute(_rights(name))
+        connection = self._connected()
+        create = SQL("CREATE DATABASE {} TEMPLATE {} ").format(Identifier(name), Identifier(self._template))
+        connection.execute(create + _strategy(connection))
+        connection.execute(_rights(name))
         self._made.add(name)
         return name
 
     def _drop(self, name: str) -> None:
-        with self._connected() as connection:
-            drop_database(connection, name)
+        drop_database(self._connected(), name)
         self._made.discard(name)
 
-    @contextmanager
-    def _connected(self) -> Iterator[BoundedConnection]:
-        with connect(self._owner, self._settings, autocommit=True) as connection:
-            yield connection
+    def _connected(self) -> BoundedConnection:
+        """Return this thread's connection: what is made for a test does not wait for what is dropped."""
+        thread = get_ident()
+        if thread not in self._connections:
+            self._connections[thread] = connect(self._owner, self._settings, autocommit=True)
+        return self._connections[thread]
+
+
+def _strategy(connection: BoundedConnection) -> SQL:
+    """Return how to copy: by files where the server syncs none of them, which is quicker then; else by its log."""
+    if connection.info.server_version < _STRATEGIES or connection.execute("SHOW fsync").fetchone() != ("off",):
+        return SQL("")
+    return SQL("STRATEGY file_copy")
 
 
 def _rights(database: str) -> Composed:

@@ -51,7 +51,7 @@ def fill(owner: DatabaseUrl, settings: Settings, *tenants: UUID) -> list[Finding
     """Make a row of each table for each tenant; return for which tables none could be made, and why."""
     with connect(owner, settings, autocommit=True) as connection:
         make_room(connection)
-        catalogue = read(connection, Role.USER)
+        catalogue = read(connection, str(Role.USER))
         maker = Maker(catalogue, read_shapes(connection), declared_factories())
         run = _ProbeRun(catalogue, maker, connection, connection)
         for tenant in tenants:

@@ -12,7 +12,7 @@ from typing import NoReturn
 from infra.config.errors import InfraError
 from infra.config.settings import BackendChoice
 from schema.errors import SchemaError
-from tests.ground.benchmarks import against_drizzle, bring_up, generate, isolation, migrate, start_up
+from tests.ground.benchmarks import against_drizzle, bring_up, generate, isolation, kit, migrate, start_up
 from tests.ground.benchmarks.cases import Measured, Suite, measure
 from tests.ground.benchmarks.commands import CommandFailed, uninterrupted
 from tests.ground.benchmarks.report import as_data, as_table
@@ -21,6 +21,7 @@ _SUITES: dict[Suite, BackendChoice | None] = {
     start_up.SUITE: None,
     migrate.SUITE: BackendChoice.EMBEDDED,
     isolation.SUITE: BackendChoice.EMBEDDED,
+    kit.SUITE: BackendChoice.EMBEDDED,
     **dict.fromkeys((*generate.SUITES, *against_drizzle.SUITES), BackendChoice.EMBEDDED),
     bring_up.EMBEDDED: BackendChoice.EMBEDDED,
     bring_up.DOCKER: BackendChoice.DOCKER,
