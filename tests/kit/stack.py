@@ -160,7 +160,7 @@ def docker_services(
             patch.setenv(variable, value)
         DockerBackend(test_spec.project).down(volumes=True)
         # Not compose's own `down`: it goes by labels alone, and a committed image hands those on.
-        undo.callback(_end, DockerBackend(test_spec.project))
+        undo.callback(lambda: DockerBackend(test_spec.project).down(volumes=True))
         yield undo.enter_context(
             get_docker_services(
                 docker_compose_command,
@@ -170,6 +170,7 @@ def docker_services(
                 docker_cleanup=[],
             )
         )
+        _leave_what_is_kept(undo)
 
 
 @pytest.fixture(scope="session")
@@ -187,16 +188,17 @@ def embedded_stack(settings: Settings, test_spec: StackSpec) -> Iterator[Running
     embedded.down(volumes=True)
     spec = test_spec.on_ports(choose_ports(test_spec, {}, {}, say))
     with ExitStack() as undo:
-        undo.callback(_end, embedded)
+        undo.callback(embedded.down, volumes=True)
         embedded.up(spec, undo)
         ports = spec_ports(spec)
         yield _ready(RunningStack(embedded.choice, spec.project, settings, ports), embedded)
+        _leave_what_is_kept(undo)
 
 
-def _end(backend: Backend) -> None:
-    """Remove the stack, unless it holds the database of a test that failed; the next run removes it then."""
-    if not KEPT:
-        backend.down(volumes=True)
+def _leave_what_is_kept(undo: ExitStack) -> None:
+    """Leave the stack to the next run where it holds the database of a test that failed."""
+    if KEPT:
+        undo.pop_all()
 
 
 def _ready(running: RunningStack, backend: Backend) -> RunningStack:
