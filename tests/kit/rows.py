@@ -39,7 +39,7 @@ class Facts:
 def read_facts(owner: DatabaseUrl, settings: Settings) -> Facts:
     """Return what rows are made of in the owner's database."""
     with connect(owner, settings, autocommit=True) as connection:
-        return Facts(read(connection, Role.USER), read_shapes(connection))
+        return Facts(read(connection, str(Role.USER)), read_shapes(connection))
 
 
 def declared_factories() -> dict[str, Factory]:
