@@ -107,6 +107,19 @@ def test_a_failed_upgrade_leaves_the_former_data_serving(filled: Checkout) -> No
     assert not dump_file(filled.project).exists()
 
 
+def test_rows_that_no_dump_holds_end_the_upgrade(filled: Checkout) -> None:
+    """A table that an extension was given is in no dump: it is missed, and the former data serves it."""
+    rows = filled.query(Role.OWNER, ROWS)
+    admin = admin_url(filled.settings, filled.ports).on(filled.url(Role.OWNER).database)
+    with closing(psycopg.connect(admin.libpq(), autocommit=True)) as connection:
+        connection.execute("CREATE EXTENSION IF NOT EXISTS vector")
+        connection.execute("ALTER EXTENSION vector ADD TABLE kept")
+    refused = filled.invoke("up", "--upgrade", str(later_version(filled.backend)))
+    assert refused.returncode == 4
+    assert "app: kept holds 0 rows and not 20000" in refused.stderr
+    assert (filled.query(Role.USER, VERSION), filled.query(Role.OWNER, ROWS)) == ([(16,)], rows)
+
+
 def test_a_transaction_that_keeps_a_table_is_waited_for_and_then_named(filled: Checkout) -> None:
     """The upgrade gives up by itself, and the one that wrote goes on."""
     with closing(psycopg.connect(filled.url(Role.OWNER).libpq())) as writer:
