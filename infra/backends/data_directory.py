@@ -172,11 +172,11 @@ def refuse_other(service: Service, data: Data, version: int = 0) -> None:
     Raises:
         StackError: names what is there, and what to do with it.
     """
-    if service is Service.POSTGRES and data.version is not None:
+    if service == Service.POSTGRES and data.version is not None:
         refuse_other_major(data.where, data.version, version)
     if not data.other:
         return
-    if service is Service.POSTGRES and data.other == ACCESS_FILE:
+    if service == Service.POSTGRES and data.other == ACCESS_FILE:
         raise StackError(
             f"The data in {data.where} lets no connection in from outside its container (its {ACCESS_FILE} names this "
             "host alone). A first start that was killed before it ended, as that of `docker compose up`, leaves such "
@@ -184,7 +184,7 @@ def refuse_other(service: Service, data: Data, version: int = 0) -> None:
             f"`{data.admit}` lets the stack in. Nothing was started or changed; run `invoke up` again after that.",
             service=service,
         )
-    if service is Service.REDIS and data.other == SNAPSHOT:
+    if service == Service.REDIS and data.other == SNAPSHOT:
         raise StackError(
             f"In {data.where} is a snapshot of Redis ({SNAPSHOT}) and no append-only file: Redis would start empty "
             "beside it. Nothing was started or changed. Make the snapshot the base of an append-only file, with this "

@@ -26,7 +26,7 @@ def refuse_privileged(service: Service, port: int) -> None:
     except (OSError, ValueError):
         first = 1024
     if port < first:
-        key = f"{service.upper()}_PORT"
+        key = service.port_setting
         raise EnvironmentFault(
             f"{key} asks for port {port}, and only root may listen on ports below {first}, while the servers run as an "
             f"ordinary user. Nothing was started or changed. Set {key} to `auto` or to a port from {first}, or run the "

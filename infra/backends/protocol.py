@@ -30,6 +30,12 @@ class Server(NamedTuple):
     start_id: str
     description: str
     serves: bool = True
+    further_ports: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def ports(self) -> dict[Service, int]:
+        """Each port on the host by its name."""
+        return {self.service: self.port} | {self.service.further(inside): port for inside, port in self.further_ports}
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +113,9 @@ class Backend(Protocol):
             ServiceFailed: it ended; the message holds its own last lines.
         """
 
+    def health(self, service: Service) -> str | None:
+        """Return what the server's health check says against it, empty where it is well; None where it has no check."""
+
     def confirm(self, spec: StackSpec) -> str:
         """Mark the data as complete, once the stack was ready, and remove what was replaced.
 
@@ -125,17 +134,17 @@ class Backend(Protocol):
             StackError: nobody could run them.
         """
 
-    def down(self, *, volumes: bool, services: Collection[Service] = tuple(Service)) -> tuple[Operation, ...]:
-        """Stop these servers; with `volumes` remove their data that `up` made as well."""
+    def down(self, *, volumes: bool, services: Collection[Service] | None = None) -> tuple[Operation, ...]:
+        """Stop these servers, or all; with `volumes` remove their data that `up` made as well."""
 
-    def refuse_used_data(self, services: Collection[Service] = tuple(Service)) -> None:
+    def refuse_used_data(self, services: Collection[Service] | None = None) -> None:
         """Return where a `down` with volumes can remove the data of these servers that `up` made.
 
         Raises:
             StackError: somebody else uses that data.
         """
 
-    def removal_commands(self, services: Collection[Service] = tuple(Service)) -> tuple[str, ...]:
+    def removal_commands(self, services: Collection[Service] | None = None) -> tuple[str, ...]:
         """Return the commands that remove what a `down` of these with volumes left, since `up` did not make it."""
 
     def has_data(self) -> bool:

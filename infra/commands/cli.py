@@ -6,7 +6,7 @@ import gc
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from time import monotonic
@@ -19,6 +19,7 @@ from invoke.tasks import task
 from infra.commands.failure import as_json, as_text, exit_code
 from infra.config import streams
 from infra.config.errors import InfraError
+from infra.config.identity import Service
 from schema.errors import SchemaError
 
 Command = TypeVar("Command", bound=Callable[..., None])
@@ -160,6 +161,14 @@ def one_of(kind: type[Choice], text: str, flag: str) -> Choice:
         return kind(text)
     except ValueError:
         raise Exit(f"{flag} {text} is unknown: it is one of {', '.join(kind)}", 1) from None
+
+
+def services_of(text: str, known: Iterable[Service]) -> tuple[Service, ...] | None:
+    """Read --service: one of the servers that are known, or None for all where it is not given."""
+    names = tuple(known) if text else ()
+    if text and text not in names:
+        raise Exit(f"--service {text} is unknown: it is one of {', '.join(names)}", 1)
+    return (Service(text),) if text else None
 
 
 def number(text: str, flag: str) -> int:

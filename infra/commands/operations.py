@@ -14,7 +14,7 @@ from invoke.exceptions import Exit
 from infra.commands import cli, tables
 from infra.commands.cli import command
 from infra.commands.own_stack import preparation, project
-from infra.config.identity import Service
+from infra.config.identity import OUR_SERVICES
 from infra.config.settings import CHECKOUT, Role, Settings
 
 if TYPE_CHECKING:
@@ -199,7 +199,7 @@ def build_images(_: Context, force: bool = False, postgres: str = "", redis: str
         return
     environ = {key: text for key, text in (("POSTGRES_VERSION", postgres), ("REDIS_VERSION", redis)) if text}
     settings = Settings.load(environ={**os.environ, **environ, "POSTGRES_IMAGE": "", "REDIS_IMAGE": ""})
-    chosen = [service for service in Service if f"{service}_VERSION".upper() in environ] or list(Service)
+    chosen = [s for s in OUR_SERVICES if f"{s}_VERSION".upper() in environ] or OUR_SERVICES
     wanted = wanted_images(settings)
     engine = connect(find_endpoint())
     for reference in build(engine, [wanted[service] for service in chosen], progress=cli.say, force=force):

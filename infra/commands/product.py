@@ -3,19 +3,14 @@
 import inspect
 from collections.abc import Iterator
 from copy import deepcopy
-from importlib import import_module
-from importlib.util import find_spec
-from pathlib import Path
-from traceback import extract_tb
 from typing import Any
 
 from invoke.collection import Collection
 
-import infra
 from infra.commands import cli
+from infra.config.product_module import explain, load_module, place
 
 MODULE = "infra.product.tasks"
-_FOLDER = Path(infra.__path__[0], "product")
 
 
 def add_commands(ours: Collection) -> None:
@@ -42,9 +37,10 @@ def add_commands(ours: Collection) -> None:
 
 def _load() -> Collection:
     """Return the product's tasks, each with errors like those of the ground's; none where there is no module."""
-    if find_spec("infra.product") is None or find_spec(MODULE) is None:
+    module = load_module("tasks")
+    if module is None:
         return Collection()
-    tasks = Collection.from_module(import_module(MODULE))
+    tasks = Collection.from_module(module)
     # What Invoke would refuse at every command is refused now. Of a copy: a task gives its help texts away once.
     deepcopy(tasks).to_contexts()
     for name in tasks.task_names:
@@ -63,32 +59,20 @@ def _taken(ours: Collection, theirs: Collection) -> Iterator[str]:
         for each in (name, *aliases):
             first = each.partition(".")[0]
             if first in ours.tasks and inspect.unwrap(ours.tasks[first].body) is not function:
-                place = _place(function.__code__.co_filename, function.__code__.co_firstlineno)
+                where = place(function.__code__.co_filename, function.__code__.co_firstlineno)
                 yield (
-                    f"{place}: the command `{first}` is one of the ground's, "
+                    f"{where}: the command `{first}` is one of the ground's, "
                     f"and the product's commands cannot be used. Rename yours, for example to `product-{first}`."
                 )
 
 
 def _explained(error: BaseException) -> str:
     """Return in one paragraph why the product's module could not be loaded, where, and what to do."""
-    if isinstance(error, SyntaxError):
-        place, reason = _place(error.filename or "", error.lineno), error.msg
-    else:
-        frames = [f for f in extract_tb(error.__traceback__) if Path(f.filename).is_relative_to(_FOLDER)]
-        place = _place(frames[-1].filename, frames[-1].lineno) if frames else _place(str(_FOLDER / "tasks.py"), None)
-        reason = " ".join(str(error).split())
+    where, reason = explain(error, "tasks")
     advice = "Correct it there; the ground's commands work meanwhile."
     if isinstance(error, ModuleNotFoundError):
         advice = (
             "Where that is a package, add it to `product` at the end of pyproject.toml and repeat the README's "
             "first line; the ground's commands work meanwhile."
         )
-    return f"{place}: the product's commands cannot be used: {type(error).__name__}: {reason}. {advice}"
-
-
-def _place(file: str, line: int | None) -> str:
-    """Return a file as seen from the checkout, with the line where there is one."""
-    path = Path(file)
-    shown = path.relative_to(_FOLDER.parent.parent) if path.is_relative_to(_FOLDER) else path
-    return f"{shown}:{line}" if line else str(shown)
+    return f"{where}: the product's commands cannot be used: {reason}. {advice}"

@@ -4,10 +4,10 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
 
-from infra.backends.protocol import Operation
+from infra.backends.protocol import Operation, Server
 from infra.config.endpoints import HOST, redis_url
 from infra.config.errors import ConfigError
-from infra.config.identity import Service
+from infra.config.identity import OUR_SERVICES, Service
 from infra.config.secret import Secret
 from infra.config.settings import Role, Settings, database_name
 from infra.config.urls import DatabaseUrl
@@ -21,9 +21,10 @@ def describe_stack(current: Stack) -> dict[str, Any]:
     return {
         "project": current.project.id,
         "backend": current.backend,
+        "left_out": dict(current.left_out),
         "services": {
             service: {
-                "url": _url(service, server.port),
+                **_address(server),
                 "host": HOST,
                 "port": server.port,
                 "since": server.since.isoformat(),
@@ -44,15 +45,24 @@ def rows(current: Stack) -> list[tuple[str, str, str]]:
     return [
         (
             service,
-            _url(service, server.port),
+            ", ".join(f"{HOST}:{port}" for port in server.ports.values())
+            if service not in OUR_SERVICES
+            else _url(service, server.port),
             f"{current.backend}, {server.description}, since {server.since.astimezone():%Y-%m-%d %H:%M:%S}",
         )
         for service, server in current.servers.items()
     ]
 
 
+def _address(server: Server) -> dict[str, Any]:
+    """Return the URL of one of ours; of another its ports, by their numbers in a container where there are more."""
+    if server.service in OUR_SERVICES:
+        return {"url": _url(server.service, server.port)}
+    return {"ports": {str(name): port for name, port in server.ports.items()}}
+
+
 def _url(service: Service, port: int) -> str:
-    if service is Service.REDIS:
+    if service == Service.REDIS:
         return redis_url({service: port})
     return str(DatabaseUrl(_login(), Secret(), HOST, port, database_name()))
 

@@ -1,6 +1,7 @@
 """Every day: the servers of this checkout."""
 
 import sys
+from collections.abc import Iterator
 from json import dumps
 
 from invoke.context import Context
@@ -19,16 +20,19 @@ from infra.config.settings import CHECKOUT, Settings, write_env_file
     upgrade="Take the data along to this version of PostgreSQL, and write it into .env.",
 )
 def up(_: Context, json: bool = False, adopt: bool = False, new: bool = False, upgrade: str = "") -> None:
-    """Start PostgreSQL and Redis and wait until they serve; do nothing where they do.
+    """Start PostgreSQL, Redis and the product's servers and wait until they serve; do nothing where they do.
 
     --upgrade dumps all databases of the former version while nobody can write to them, restores them into new data of
     the later one and compares the rows of each table. The former data stays.
     """
     from infra.commands import report
     from infra.stack import adoption, lifecycle
+    from infra.stack.declared import generate_secrets
 
     if write_env_file(CHECKOUT):
         cli.say("wrote .env with generated passwords (mode 0600)")
+    if added := generate_secrets(CHECKOUT):
+        cli.say(f"added {', '.join(added)} to .env, generated")
     settings = Settings.load()
     ask = cli.ask if sys.stdin.isatty() else None
     settled = adoption.resolve_project(CHECKOUT, adopt=adopt, new=new, ask=ask, say=cli.say)
@@ -48,13 +52,13 @@ def up(_: Context, json: bool = False, adopt: bool = False, new: bool = False, u
 @command(
     volumes="Remove the data as well; asks first.",
     yes="Answer that question with yes.",
-    service="Only this server: postgres or redis.",
+    service="Only this server: postgres, redis or one of the product's.",
 )
 def down(_: Context, volumes: bool = False, yes: bool = False, service: str = "") -> None:
     """Stop the servers and keep their data."""
     from infra.stack import lifecycle
 
-    services = [cli.one_of(Service, service, "--service")] if service else list(Service)
+    services = cli.services_of(service, _known())
     whose = f"{service} in the stack" if service else "the stack"
     if volumes and not yes:
         cli.confirm(f"Remove all data of {whose} {project().id}?")
@@ -77,22 +81,35 @@ def status(_: Context, json: bool = False) -> None:
     current = lifecycle.status(project())
     if json:
         print(dumps(report.describe_stack(current), indent=2))
-    elif not current.servers:
+        return
+    if not current.servers:
         print(f"{current.project.id}: nothing runs; `invoke up` starts it")
     else:
         tables.show(report.HEADER, report.rows(current), fold="runs as")
+    for name, reason in current.left_out.items():
+        print(f"{name} is left out: {reason}")
+
+
+def _known() -> Iterator[Service]:
+    """Yield the servers that --service may name, which are looked for where one is."""
+    from infra.config.record import Record
+    from infra.stack.declared import known_services
+
+    record = Record.load(project())
+    yield from known_services((*record.ports, *record.left_out) if record else ())
 
 
 @command(
-    service="Only this server: postgres or redis.",
+    service="Only this server: postgres, redis or one of the product's.",
     follow="Go on with each new line until Ctrl-C.",
     lines="How many lines of the past.",
 )
 def logs(_: Context, service: str = "", follow: bool = False, lines: str = "100") -> None:
     """Show the last lines of the servers' logs, also of servers that are stopped."""
     from infra.commands.logs import read
+    from infra.stack import lifecycle
 
-    services = [cli.one_of(Service, service, "--service")] if service else list(Service)
+    services = cli.services_of(service, _known()) or lifecycle.logged_services(project())
     line = None
     for line in read(project(), services, cli.number(lines, "--lines"), follow=follow):
         print(line, flush=follow)

@@ -3,18 +3,53 @@
 import hashlib
 import os
 import re
-from enum import StrEnum
 from pathlib import Path
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from infra.config.errors import StackError
 
+# What a product may call a server: as a part of a host name (RFC 1123, 2.1).
+SERVICE_NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+# Before the names of the product's servers where ours have none: `redis` and the product's `cache` are never confused.
+_PRODUCT = "product-"
 
-class Service(StrEnum):
-    """The servers of the stack."""
 
-    POSTGRES = "postgres"
-    REDIS = "redis"
+class Service(str):
+    """The name of a server of the stack: one of ours, or one that the product declares.
+
+    Where a server answers on more than one port, each further port has a name of its own, `mail:8025`.
+    """
+
+    __slots__ = ()
+    POSTGRES: ClassVar["Service"]
+    REDIS: ClassVar["Service"]
+
+    @property
+    def object_name(self) -> str:
+        """The name of the server's container, volume or folder, after that of the project."""
+        return str(self) if self in OUR_SERVICES else f"{_PRODUCT}{self}"
+
+    @property
+    def port_setting(self) -> str:
+        """The key of the setting that fixes the port: POSTGRES_PORT, or MAIL_PORT_8025 for a further one."""
+        name, _, number = self.upper().replace("-", "_").partition(":")
+        return f"{name}_PORT_{number}" if number else f"{name}_PORT"
+
+    def further(self, number: int) -> "Service":
+        """Return the name of one of the server's further ports, by its number in a container."""
+        return Service(f"{self}:{number}")
+
+
+Service.POSTGRES, Service.REDIS = Service("postgres"), Service("redis")
+OUR_SERVICES = (Service.POSTGRES, Service.REDIS)
+
+
+def service_of(object_name: str) -> Service | None:
+    """Return the server whose container, volume or folder is called so after the project; None for no server's."""
+    if object_name in OUR_SERVICES:
+        return Service(object_name)
+    name = object_name.removeprefix(_PRODUCT)
+    return Service(name) if name != object_name and SERVICE_NAME.fullmatch(name) else None
 
 
 class Project(NamedTuple):

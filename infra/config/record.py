@@ -18,7 +18,7 @@ class Record:
     processes. `proven` holds, for each service, which start of which server was proven to serve, and with which
     configuration; a server that is still the same needs no new proof. `data` names the data that was complete then, and
     `superuser` that it knew. `stopping` is set while a command stops servers: where that was interrupted, a server that
-    answers may be about to end.
+    answers may be about to end. `left_out` are the servers that the backend cannot run, each with the reason.
     """
 
     backend: BackendChoice
@@ -31,6 +31,7 @@ class Record:
     endpoint: str = ""
     engine: str = ""
     stopping: bool = False
+    left_out: dict[Service, str] = field(default_factory=dict)
 
     @classmethod
     def load(cls, project: Project) -> "Record | None":
@@ -53,6 +54,7 @@ class Record:
                 endpoint=stored.get("endpoint", ""),
                 engine=stored.get("engine", ""),
                 stopping=stored.get("stopping", False),
+                left_out={Service(name): reason for name, reason in stored.get("left_out", {}).items()},
             )
         except FileNotFoundError:
             return None

@@ -138,6 +138,15 @@ def _redis_version(text: str) -> RedisVersion:
         raise ValueError(f"it is empty or one of {', '.join(each.value for each in RedisVersion if each)}") from None
 
 
+def port_number(text: str) -> int | None:
+    """Read a port; None for `auto`.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    return _unless("auto", _integer(1, 65_535))(text)
+
+
 def _seconds(text: str) -> timedelta:
     return timedelta(seconds=_integer(1, 86_400)(text))
 
@@ -195,7 +204,7 @@ class Settings:
 
     postgres_version: int = _setting(_postgres_version, "16")
     postgres_image: str | None = _setting(_unless("", _name), "")
-    postgres_port: int | None = _setting(_unless("auto", _integer(1, 65_535)), "auto")
+    postgres_port: int | None = _setting(port_number, "auto")
     postgres_user: str = _setting(_name, "postgres")
     postgres_password: Secret = _generated_password()
     app_owner_password: Secret = _generated_password()
@@ -207,7 +216,7 @@ class Settings:
 
     redis_version: RedisVersion = _setting(_redis_version, "")
     redis_image: str | None = _setting(_unless("", _name), "")
-    redis_port: int | None = _setting(_unless("auto", _integer(1, 65_535)), "auto")
+    redis_port: int | None = _setting(port_number, "auto")
     redis_password: Secret = _generated_password()
 
     database_url: DatabaseUrl | None = _url_with_password()

@@ -17,7 +17,7 @@ def compose_model(spec: StackSpec) -> dict[str, Any]:
     volumes = [declared.volume for declared in spec.containers if declared.volume]
     return {
         "name": spec.project.id,
-        "services": {declared.service.value: _service(declared, project) for declared in spec.containers},
+        "services": {declared.service: _service(declared, spec, project) for declared in spec.containers},
         "networks": {"default": {"name": spec.project.id, "labels": project}},
         "volumes": {volume: {"name": volume, "labels": project} for volume in volumes},
     }
@@ -33,7 +33,7 @@ def compose_environment(spec: StackSpec) -> dict[str, str]:
     return {variable: secret.reveal() for declared in spec.containers for _, variable, secret in declared.secrets}
 
 
-def _service(declared: ContainerSpec, project: dict[str, str]) -> dict[str, Any]:
+def _service(declared: ContainerSpec, spec: StackSpec, project: dict[str, str]) -> dict[str, Any]:
     health = declared.health
     service: dict[str, Any] = {
         "container_name": declared.name,
@@ -41,26 +41,40 @@ def _service(declared: ContainerSpec, project: dict[str, str]) -> dict[str, Any]
         "command": [_literal(word) for word in declared.command],
         "environment": {key: _literal(value) for key, value in declared.environment}
         | {key: f"${{{variable}:?set it in .env}}" for key, variable, _ in declared.secrets},
-        "ports": [{"host_ip": HOST, "target": declared.container_port} | _published(declared)],
+        "ports": [{"host_ip": HOST, "target": target} | _published(port) for target, port in declared.ports],
         "labels": project | declared.labels,
-        "healthcheck": {
+        "shm_size": declared.shm_size,
+        "stop_grace_period": _duration(declared.stop_timeout),
+    }
+    # What is not declared is the image's own.
+    if not declared.command:
+        del service["command"]
+    if declared.stop_signal:
+        service["stop_signal"] = declared.stop_signal
+    if health is not None:
+        service["healthcheck"] = {
             "test": ["CMD", *map(_literal, health.command)],
             "interval": _duration(health.interval),
             "timeout": _duration(health.timeout),
             "start_period": _duration(health.start_period),
             "retries": health.retries,
-        },
-        "shm_size": declared.shm_size,
-        "stop_signal": declared.stop_signal,
-        "stop_grace_period": _duration(declared.stop_timeout),
-    }
+        }
+    if declared.depends_on:
+        service["depends_on"] = {name: {"condition": _condition(name, spec)} for name in declared.depends_on}
+    if not declared.data_path:
+        return service
     if declared.volume is None:
         return service | {"tmpfs": [declared.mount_path]}
     return service | {"volumes": [{"type": "volume", "source": declared.volume, "target": declared.mount_path}]}
 
 
-def _published(declared: ContainerSpec) -> dict[str, str]:
-    return {} if declared.port is None else {"published": str(declared.port)}
+def _published(port: int | None) -> dict[str, str]:
+    return {} if port is None else {"published": str(port)}
+
+
+def _condition(name: str, spec: StackSpec) -> str:
+    checked = {declared.service for declared in spec.containers if declared.health}
+    return "service_healthy" if name in checked else "service_started"
 
 
 def _literal(text: str) -> str:

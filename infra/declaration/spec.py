@@ -7,6 +7,7 @@ makes one in an eighth of the time.
 
 import hashlib
 import json
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import NamedTuple
 
@@ -16,6 +17,7 @@ from infra.config.libpq import sslmode
 from infra.config.secret import Secret
 from infra.config.settings import MAINTENANCE_DATABASE, Role, Settings, SslMode
 from infra.config.versions import RedisVersion
+from infra.declaration.service import Places, ProductService, start_order
 
 LOCALE = "C.UTF-8"
 ENCODING = "UTF8"
@@ -31,6 +33,8 @@ PATH_LABEL = "groundwork.path"
 SERVICE_LABEL = "groundwork.service"
 HASH_LABEL = "groundwork.config-hash"
 IMAGE_LABEL = "groundwork.image"
+# Which port in the container is the first, where it has several.
+PORT_LABEL = "groundwork.port"
 STANDARD_PORT = {Service.POSTGRES: 5432, Service.REDIS: 6379}
 
 
@@ -64,15 +68,29 @@ class ContainerSpec(NamedTuple):
     mount_path: str
     data_path: str
     volume: str | None
-    health: HealthCheck
+    health: HealthCheck | None
     shm_size: int
     stop_signal: str
     stop_timeout: timedelta
+    further_ports: tuple[tuple[int, int | None], ...] = ()
+    depends_on: tuple[Service, ...] = ()
+
+    @property
+    def ports(self) -> tuple[tuple[int, int | None], ...]:
+        """Each port in the container, with its port on the host."""
+        return ((self.container_port, self.port), *self.further_ports)
+
+    @property
+    def port_names(self) -> dict[Service, int]:
+        """The name of each port with its number in the container."""
+        further = {self.service.further(inside): inside for inside, _ in self.further_ports}
+        return {self.service: self.container_port} | further
 
     @property
     def labels(self) -> dict[str, str]:
         """What says which container of its project it is, and made to which declaration, from which image."""
-        return {SERVICE_LABEL: self.service.value, HASH_LABEL: self.config_hash, IMAGE_LABEL: self.image}
+        made = {SERVICE_LABEL: str(self.service), HASH_LABEL: self.config_hash, IMAGE_LABEL: self.image}
+        return made | ({PORT_LABEL: str(self.container_port)} if self.further_ports else {})
 
     @property
     def config_hash(self) -> str:
@@ -82,7 +100,7 @@ class ContainerSpec(NamedTuple):
             "command": self.command,
             "environment": [pair for pair in self.environment if pair[0] not in self.init_only],
             "secrets": [(key, secret.reveal()) for key, _, secret in self.secrets if key not in self.init_only],
-            "ports": (self.container_port, self.port),
+            "ports": (self.container_port, self.port, *self.further_ports),
             "data": (self.mount_path, self.volume),
             "health": repr(self.health),
             "shm_size": self.shm_size,
@@ -135,11 +153,14 @@ class StackSpec(NamedTuple):
     # Each check starts a process in a container; what waits for the servers does not wait for these.
     health_interval: timedelta = timedelta(seconds=5)
     beside: bool = False
+    # The product's servers, and those that the backend leaves out, each with the reason.
+    services: tuple[ProductService, ...] = ()
+    left_out: tuple[tuple[Service, str], ...] = ()
 
     @property
     def containers(self) -> tuple[ContainerSpec, ...]:
         """The stack read as containers."""
-        return (self._postgres_container(), self._redis_container())
+        return (self._postgres_container(), self._redis_container(), *map(self._product_container, self.services))
 
     @property
     def labels(self) -> dict[str, str]:
@@ -148,13 +169,38 @@ class StackSpec(NamedTuple):
 
     def port(self, service: Service) -> int | None:
         """Return the declared port of a service; None where any free one will do."""
-        return {Service.POSTGRES: self.postgres.port, Service.REDIS: self.redis.port}[service]
+        return self.ports[service]
 
-    def on_ports(self, ports: dict[Service, int]) -> "StackSpec":
+    @property
+    def ports(self) -> dict[Service, int | None]:
+        """The declared port by name; None where any free one will do."""
+        own = {Service.POSTGRES: self.postgres.port, Service.REDIS: self.redis.port}
+        return own | {name: port for service in self.services for name, port in service.host_ports.items()}
+
+    def stages(self) -> tuple["StackSpec", ...]:
+        """Return the stack as it grows: each time with the servers whose dependencies serve by then."""
+        turns = start_order(service.declared for service in self.services)
+        return tuple(
+            self._replace(services=tuple(s for s in self.services if turns[s.service] <= turn))
+            for turn in sorted({0, *turns.values()})
+        )
+
+    def without(self, reasons: Mapping[Service, str]) -> "StackSpec":
+        """Return the stack without these servers, and without those that depend on them."""
+        turns, out = start_order(service.declared for service in self.services), dict(reasons)
+        for service in sorted(self.services, key=lambda each: turns[each.service]):
+            missing = next((name for name in service.declared.depends_on if name in out), None)
+            if missing is not None:
+                out.setdefault(service.service, f"it depends on {missing}, which is left out")
+        kept = tuple(service for service in self.services if service.service not in out)
+        return self._replace(services=kept, left_out=tuple(out.items()))
+
+    def on_ports(self, ports: Mapping[Service, int]) -> "StackSpec":
         """Return the same stack with these ports."""
         return self._replace(
             postgres=self.postgres._replace(port=ports[Service.POSTGRES]),
             redis=self.redis._replace(port=ports[Service.REDIS]),
+            services=tuple(service.on_ports(ports) for service in self.services),
         )
 
     def with_images(self, images: dict[Service, str]) -> "StackSpec":
@@ -162,6 +208,7 @@ class StackSpec(NamedTuple):
         return self._replace(
             postgres=self.postgres._replace(image=images[Service.POSTGRES]),
             redis=self.redis._replace(image=images[Service.REDIS]),
+            services=tuple(s._replace(image=images.get(s.service, s.image)) for s in self.services),
         )
 
     def _volume(self, data: str) -> str | None:
@@ -219,6 +266,32 @@ class StackSpec(NamedTuple):
             shm_size=64 * 1024 * 1024,
             stop_signal="SIGTERM",
             stop_timeout=redis.stop_timeout,
+        )
+
+    def _product_container(self, service: ProductService) -> ContainerSpec:
+        declared, name = service.declared, service.service
+        inside = STANDARD_PORT | {port: n for each in self.services for port, n in each.declared.port_names.items()}
+        hosts = {port: port.partition(":")[0] for port in inside}
+        fill = Places(name, "0.0.0.0", declared.data_path, hosts, inside).fill  # noqa: S104 - inside a container
+        return ContainerSpec(
+            service=name,
+            name=f"{self.project.id}-{name.object_name}",
+            image=service.image,
+            command=tuple(map(fill, declared.command)),
+            environment=tuple((key, fill(text)) for key, text in declared.environment.items()),
+            secrets=service.secrets,
+            init_only=frozenset(),
+            container_port=declared.ports[0],
+            port=service.ports[0],
+            mount_path=declared.data_path,
+            data_path=declared.data_path,
+            volume=self._volume(name.object_name) if declared.data_path else None,
+            health=HealthCheck(declared.health, self.health_interval) if declared.health else None,
+            shm_size=64 * 1024 * 1024,
+            stop_signal="",
+            stop_timeout=timedelta(seconds=10),
+            further_ports=tuple(zip(declared.ports, service.ports, strict=True))[1:],
+            depends_on=tuple(map(Service, declared.depends_on)),
         )
 
 

@@ -14,31 +14,36 @@ from infra.config.errors import (
     StackError,
     disk_explained,
 )
-from infra.config.identity import Project, Service, state_directory
+from infra.config.identity import OUR_SERVICES, Project, Service, state_directory
 from infra.config.record import Record, forget
 from infra.config.settings import BackendChoice, Settings
 from infra.config.versions import Place, listed, postgres_at
-from infra.declaration.spec import StackSpec, build_stack
+from infra.declaration.spec import StackSpec
 from infra.images.names import stand_in_of
 from infra.stack.adoption import forget_adoption
+from infra.stack.declared import UNSET, declare_stack
 from infra.stack.locks import ports_claimed, project_lock, undisturbed
 from infra.stack.ports import choose_ports, spec_ports
 from infra.stack.readiness import Preparation, Readiness, await_return, fingerprint
 
 
 class Stack(NamedTuple):
-    """A stack as it runs, and what the last command did to it; `left` are commands that remove what it left of data."""
+    """A stack as it runs, and what the last command did to it.
+
+    `left` are commands that remove what it left of data, `left_out` the declared servers that the backend cannot run.
+    """
 
     project: Project
     backend: BackendChoice | None
     servers: dict[Service, Server]
     operations: tuple[Operation, ...] = ()
     left: tuple[str, ...] = ()
+    left_out: Mapping[Service, str] = {}
 
     @property
     def ports(self) -> dict[Service, int]:
-        """The port of each server that runs."""
-        return {service: server.port for service, server in self.servers.items()}
+        """Each port of each server that runs, by its name."""
+        return {name: port for server in self.servers.values() for name, port in server.ports.items()}
 
 
 def up(
@@ -55,7 +60,7 @@ def up(
         EnvironmentFault: engine, image, program or port is not to be had.
         StackError: the servers did not become ready, or their data cannot be used.
     """
-    declared = build_stack(settings, project, durable=durable)._replace(beside=beside)
+    declared = declare_stack(settings, project, durable=durable)._replace(beside=beside)
     with disk_explained(), project_lock(project, say), ExitStack() as undo:
         record = Record.load(project)
         ended = _finish_interrupted_down(project, record, say)
@@ -65,15 +70,36 @@ def up(
             spec = spec.on_ports(choose_ports(spec, record.ports if record else {}, before, say))
             note = _stopping_note(record, project, undo, say)
             undo.callback(_await_restored_servers, project, backend.choice, before, settings)
-            operations = backend.up(spec, undo, note)
-        if operations or not is_proven(record, backend.servers(), settings, prepare):
-            superuser = record.superuser if record else ""
-            fresh = any(step.verb == INITIALISE for step in operations)
-            Readiness(backend, spec, settings, prepare, superuser, fresh, say).prove()
+            former = record.superuser if record else ""
+            operations: tuple[Operation, ...] = ()
+            proof = Readiness(backend, spec, settings, prepare, former, fresh=False, say=say)
+            for stage in spec.stages():
+                if operations:  # those of the stage before, which this one's servers depend on
+                    proof.prove()
+                operations = (*operations, *backend.up(stage, undo, note))
+                fresh = any(step.verb == INITIALISE for step in operations)
+                proof = proof._replace(spec=stage, fresh=fresh)
+        if operations or not is_proven(record, backend.servers(), settings, prepare) or _differs(record, spec):
+            proof.prove()
             data = backend.confirm(spec)
-            _remember(backend, spec, fingerprint(backend.servers(), settings, prepare), data)
+            _remember(backend, spec, fingerprint(backend.servers(), settings, prepare), data, record)
+        _tell_of_others(backend, spec, say)
         undo.pop_all()
-    return Stack(project, backend.choice, backend.servers(), (*ended, *operations))
+    return Stack(project, backend.choice, backend.servers(), (*ended, *operations), left_out=dict(spec.left_out))
+
+
+def _differs(record: Record | None, spec: StackSpec) -> bool:
+    """Return whether other servers are left out than before."""
+    return record is not None and record.left_out != dict(spec.left_out)
+
+
+def _tell_of_others(backend: Backend, spec: StackSpec, say: Say) -> None:
+    """Say which servers are left out, and which run on although they are declared no more."""
+    for service, reason in spec.left_out:
+        say(f"{service} is left out: {reason}")
+    for service in backend.servers():
+        if service not in spec.ports:
+            say(f"{service} runs and is declared no more; `invoke down --service {service}` stops it")
 
 
 def _stopping_note(record: Record | None, project: Project, undo: ExitStack, say: Say) -> Callable[[], None]:
@@ -107,15 +133,17 @@ def _await_restored_servers(
             await_return(backend, again, settings, project.id)
 
 
-def _remember(backend: Backend, spec: StackSpec, proven: dict[Service, str], data: str) -> None:
+def _remember(backend: Backend, spec: StackSpec, proven: dict[Service, str], data: str, before: Record | None) -> None:
     images = {declared.service: declared.image for declared in spec.containers}
     endpoint, engine = backend.engine()
     Record(
         backend=backend.choice,
         path=spec.project.path,
-        ports=spec_ports(spec),
+        # Also of a server that was taken out of the declaration: its data may be there.
+        ports=(before.ports if before else {}) | spec_ports(spec),
         proven=proven,
         images=images,
+        left_out=dict(spec.left_out),
         superuser=spec.postgres.user,
         data=data,
         endpoint=endpoint,
@@ -123,7 +151,7 @@ def _remember(backend: Backend, spec: StackSpec, proven: dict[Service, str], dat
     ).save(spec.project)
 
 
-def down(project: Project, say: Say, *, volumes: bool = False, services: Collection[Service] = tuple(Service)) -> Stack:
+def down(project: Project, say: Say, *, volumes: bool = False, services: Collection[Service] | None = None) -> Stack:
     """Stop the stack, or these servers of it, and keep their data; with `volumes` remove all of it that `up` made.
 
     Raises:
@@ -135,14 +163,15 @@ def down(project: Project, say: Say, *, volumes: bool = False, services: Collect
         if volumes:
             for backend in backends:
                 backend.refuse_used_data(services)
-        still_up = {s: proof for s, proof in record.proven.items() if s not in services} if record else {}
+        ended = record.proven if record and services is None else services or ()
+        still_up = {s: proof for s, proof in record.proven.items() if s not in ended} if record else {}
         if record:
             _note_down(replace(record, proven=still_up, stopping=True), project, say)
         operations = tuple(step for backend in backends for step in backend.down(volumes=volumes, services=services))
         left: tuple[str, ...] = ()
         if volumes:
             left = tuple(c for backend in _with_embedded(backends, project) for c in backend.removal_commands(services))
-        if volumes and set(services) == set(Service):
+        if volumes and services is None:
             forget(project)
             forget_adoption(project)
         elif record:
@@ -173,7 +202,8 @@ def status(project: Project) -> Stack:
     if record is None:
         return Stack(project, None, {})
     found = recorded_backend(record, project).servers()
-    return Stack(project, record.backend, {service: server for service, server in found.items() if server.serves})
+    serving = {service: server for service, server in found.items() if server.serves}
+    return Stack(project, record.backend, serving, left_out=record.left_out)
 
 
 def plan(settings: Settings, project: Project, prepare: Preparation, say: Say) -> Stack:
@@ -182,7 +212,7 @@ def plan(settings: Settings, project: Project, prepare: Preparation, say: Say) -
     Raises:
         As `up` would before it starts anything.
     """
-    declared = build_stack(settings, project)
+    declared = declare_stack(settings, project, or_else=UNSET)
     with undisturbed(project, say):
         record = Record.load(project)
         backend, spec = choose(settings, declared, record, say, fetch=False)
@@ -196,11 +226,14 @@ def plan(settings: Settings, project: Project, prepare: Preparation, say: Say) -
 
 def as_chosen(settings: Settings, project: Project) -> StackSpec:
     """Return the declaration with the ports and images that the last `up` chose where the settings leave them open."""
-    spec, record = build_stack(settings, project), Record.load(project)
+    spec, record = declare_stack(settings, project, or_else=UNSET), Record.load(project)
+    spec = spec.without({s.service: "it names no image" for s in spec.services if not s.image})
     if record is None:
         return spec
     images = {c.service: _image_to_serve(c.image, record.images.get(c.service)) for c in spec.containers}
-    return spec.with_images(images).on_ports({s: spec.port(s) or record.ports[s] for s in Service})
+    return spec.with_images(images).on_ports(
+        {name: chosen for name, port in spec.ports.items() if (chosen := port or record.ports.get(name))}
+    )
 
 
 def _image_to_serve(declared: str, served: str | None) -> str:
@@ -216,6 +249,13 @@ def is_proven(
 ) -> bool:
     """Return whether what runs was proven to serve with these settings."""
     return record is not None and record.proven == fingerprint(servers, settings, prepare)
+
+
+def logged_services(project: Project) -> tuple[Service, ...]:
+    """Return the servers that there may be logs of."""
+    record = Record.load(project)
+    ports = record.ports if record else {}
+    return (*OUR_SERVICES, *(name for name in ports if name not in OUR_SERVICES and ":" not in name))
 
 
 def logs(project: Project, service: Service, lines: int, *, follow: bool = False) -> Iterator[str]:
@@ -265,7 +305,8 @@ def choose(
         return backend, resolved
     _refuse_containers_alone(spec.postgres.version, reason)
     say(f"backend: embedded, plain processes ({reason}); remembered for this checkout")
-    return make_backend(BackendChoice.EMBEDDED, spec.project, durable=spec.durable), spec
+    embedded = make_backend(BackendChoice.EMBEDDED, spec.project, durable=spec.durable)
+    return embedded, embedded.resolve(spec, known, None, say)
 
 
 def _refuse_containers_alone(version: int, reason: str) -> None:

@@ -20,7 +20,7 @@ _TRIES = 100
 
 def spec_ports(spec: StackSpec) -> dict[Service, int]:
     """Return the ports of a spec whose ports were chosen."""
-    return {service: port for service in Service if (port := spec.port(service)) is not None}
+    return {service: port for service, port in spec.ports.items() if port is not None}
 
 
 def choose_ports(
@@ -34,20 +34,20 @@ def choose_ports(
     Raises:
         EnvironmentFault: a declared port is taken by another program.
     """
-    chosen = {service: port for service in Service if (port := spec.port(service)) is not None}
-    ours = {service: running[service].port for service in Service if service in running}
+    chosen = spec_ports(spec)
+    ours = {name: port for server in running.values() for name, port in server.ports.items()}
     for service, declared in chosen.items():
         if declared != ours.get(service) and not is_free(declared):
-            raise EnvironmentFault(_taken_message(service, declared), setting=f"{service.upper()}_PORT")
-    for service in Service:
+            raise EnvironmentFault(_taken_message(service, declared), setting=service.port_setting)
+    for service in spec.ports:
         if service not in chosen:
             others = set(chosen.values())
             chosen[service] = ours.get(service) or _any(spec, service, remembered.get(service), others, say)
-    return {service: chosen[service] for service in Service}
+    return {service: chosen[service] for service in spec.ports}
 
 
 def _any(spec: StackSpec, service: Service, remembered: int | None, others: set[int], say: Say) -> int:
-    standard = STANDARD_PORT[service] if spec.durable else None
+    standard = STANDARD_PORT.get(service) if spec.durable else None
     wanted = remembered or standard
     candidates = (port for port in (remembered, standard) if port and port not in others)
     port = next(filter(is_free, candidates), None) or free_port()
@@ -91,7 +91,7 @@ def is_free(port: int) -> bool:
 def _taken_message(service: Service, port: int) -> str:
     from infra.backends.port_owner import port_owner
 
-    key, found = f"{service.upper()}_PORT", port_owner(port)
+    key, found = service.port_setting, port_owner(port)
     return (
         f"{key} asks for port {port}, which {found} holds. {found.remedy}, or set {key} to `auto` or to a port that is "
         "free. Nothing was started or changed."

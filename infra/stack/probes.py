@@ -16,6 +16,7 @@ from infra.config.urls import DatabaseUrl
 from infra.config.versions import RedisVersion
 
 _ATTEMPT_SECONDS = 3
+_SILENCE_SECONDS = 0.25
 # libpq gives no SQLSTATE for what the server says during authentication; its words are the server's own, in the
 # server's language, which the stack sets to C. A limit of no connections is one that `up` lifts, so that waiting for
 # it, as `may_heal` has it of others, would only delay that.
@@ -138,6 +139,39 @@ def probe_redis(port: int, password: Secret, version: RedisVersion) -> None:
             "an image of the version that REDIS_VERSION names.",
             service=Service.REDIS,
         )
+
+
+def probe_product(health: str | None, name: str, port: int) -> None:
+    """Judge what the health check of a server of the product says against it; without a check ask its port.
+
+    Raises:
+        NotReady: it does not serve yet.
+    """
+    if health:
+        raise NotReady(f"{name}: {health}")
+    if health is None:
+        probe_port(name, port)
+
+
+def probe_port(name: str, port: int) -> None:
+    """Connect to 127.0.0.1:`port` as a client of any protocol would.
+
+    An engine accepts connections for a container in which nobody listens yet, and closes them at once. So the server
+    has to greet, or to wait for what the client says.
+
+    Raises:
+        NotReady: nobody answers yet.
+    """
+    try:
+        with socket.create_connection((HOST, port), timeout=_ATTEMPT_SECONDS) as connection:
+            connection.settimeout(_SILENCE_SECONDS)
+            if connection.recv(1):
+                return
+    except TimeoutError:
+        return
+    except OSError as error:
+        raise NotReady(f"{name} at {HOST}:{port}: {error}") from None
+    raise NotReady(f"{name} at {HOST}:{port} closes every connection")
 
 
 def _command(*words: str) -> bytes:

@@ -82,6 +82,8 @@ def await_return(backend: Backend, servers: Mapping[Service, Server], settings: 
         Service.REDIS: lambda: probe_redis(ports[Service.REDIS], settings.redis_password, settings.redis_version),
     }
     for service in servers:
+        if service not in probes:
+            continue
         with suppress(InfraError):
             wait_until_ready(probes[service], partial(backend.still_alive, service), _RETURN)
 
@@ -122,7 +124,17 @@ class Readiness(NamedTuple):
         self._wait(Service.POSTGRES, lambda: probe_postgres(user, cluster, version), ends)
         probe = partial(probe_redis, ports[Service.REDIS], password, self.spec.redis.version)
         self._wait(Service.REDIS, probe, ends)
+        for service in self.spec.services:
+            self._wait(service.service, partial(self._probe_product, service.service, ports), ends)
         self._retire_former()
+
+    def _probe_product(self, service: Service, ports: Mapping[Service, int]) -> None:
+        """Ask the health check of a server of the product, else its first port."""
+        from infra.stack.probes import probe_product
+
+        # One that ended cannot be asked, and says why it did.
+        self.backend.still_alive(service)
+        probe_product(self.backend.health(service), service, ports[service])
 
     def _retire_former(self) -> None:
         """Revoke the login of a superuser that .env no longer names."""
@@ -164,9 +176,9 @@ class Readiness(NamedTuple):
                 "how much there is), then run `invoke up` again."
             )
         try:
-            if service is Service.REDIS:
+            if service == Service.REDIS:
                 self.backend.refuse_damaged_redis(self.spec)
-            elif data := self.backend.data(self.spec):
+            elif service == Service.POSTGRES and (data := self.backend.data(self.spec)):
                 refuse_other(service, data, self.spec.postgres.version)
         except StackError as found:
             return found

@@ -1,8 +1,8 @@
 """The models and migrations that the ground's tests are written for, and a checkout that has them.
 
 In the checkout of a product the tests would find the product's tables, and take each for damage or for what they made
-themselves. There they run in a copy, which has neither the product's commands, since those may need its models, nor
-what its pyproject.toml allows: an entry that matches nothing is a finding.
+themselves. There they run in a copy, which has neither the product's commands, since those may need its models, nor its
+servers, nor what its pyproject.toml allows: an entry that matches nothing is a finding.
 """
 
 import re
@@ -40,7 +40,8 @@ def copy_with_own_models(folder: Path, checkout: Path = CHECKOUT) -> None:
     for own, place in _PLACES.items():
         shutil.rmtree(folder / place)
         shutil.copytree(OWN / own, folder / place)
-    (folder / "infra" / "product" / "tasks.py").unlink(missing_ok=True)
+    for name in ("tasks.py", "services.py"):
+        (folder / "infra" / "product" / name).unlink(missing_ok=True)
     pyproject = folder / "pyproject.toml"
     others = without_names(_ISOLATION_TABLES.sub("", pyproject.read_text(encoding="utf-8")))
     pyproject.write_text(f"{others}\n{ISOLATION.read_text(encoding='utf-8')}", encoding="utf-8")

@@ -14,7 +14,7 @@ from typing import TextIO
 from uuid import uuid4
 
 from infra.backends.embedded.postgres import MEMORY
-from infra.config.identity import Project, Service, state_directory
+from infra.config.identity import OUR_SERVICES, Project, state_directory
 from infra.config.settings import BackendChoice
 from infra.stack.lifecycle import make_backend
 from tests.kit.availability import LACKS
@@ -99,7 +99,7 @@ def remove_everything(project: Project) -> None:
                 make_backend(choice, project, durable=durable).down(volumes=True)
     if LACKS[BackendChoice.DOCKER]() is None:
         with engine() as client:
-            for service in Service:
+            for service in OUR_SERVICES:
                 with suppress(Exception):  # there is none, or a container that is somebody else's has it
                     client.remove_volume(f"{project.id}-{service}")
     shutil.rmtree(state_directory(project), ignore_errors=True)

@@ -20,14 +20,16 @@ from infra.backends.embedded.backend import EmbeddedBackend
 from infra.backends.protocol import Backend
 from infra.config.endpoints import admin_url, role_url
 from infra.config.identity import Project, Service
+from infra.config.secret import Secret
 from infra.config.settings import CHECKOUT, BackendChoice, Role, Settings, key_of
 from infra.config.urls import DatabaseUrl
 from infra.declaration.compose import compose_environment, render_compose
-from infra.declaration.spec import STANDARD_PORT, StackSpec, build_stack
+from infra.declaration.spec import StackSpec
+from infra.stack.declared import declare_stack
 from infra.stack.lifecycle import make_backend
 from infra.stack.locks import lock_holder, project_lock
 from infra.stack.ports import choose_ports, spec_ports
-from infra.stack.probes import probe_postgres, probe_redis
+from infra.stack.probes import probe_postgres, probe_product, probe_redis
 from schema.admin import roles
 from schema.migration.apply.guard import Guard
 from schema.migration.apply.session import RunOptions
@@ -118,7 +120,7 @@ def remove_left_over() -> None:
 @pytest.fixture(scope="session")
 def test_spec(settings: Settings, test_project: Project) -> StackSpec:
     """Give the declaration of the tests' stack: in memory, never synced, on ports that are free."""
-    return build_stack(settings, test_project, durable=False)
+    return declare_stack(settings, test_project, durable=False, values={}, or_else=Secret(secrets.token_urlsafe(12)))
 
 
 @pytest.fixture(scope="session")
@@ -176,9 +178,14 @@ def docker_services(
 @pytest.fixture(scope="session")
 def docker_stack(docker_services: Services, settings: Settings, test_spec: StackSpec) -> RunningStack:
     """Give the stack that compose runs."""
-    ports = {service: docker_services.port_for(service.value, port) for service, port in STANDARD_PORT.items()}
     docker = DockerBackend(test_spec.project)
-    return _ready(RunningStack(docker.choice, test_spec.project, settings, ports), docker)
+    started = docker.resolve(test_spec, {}, None, say)
+    ports = {
+        name: docker_services.port_for(declared.service, inside)
+        for declared in started.containers
+        for name, inside in declared.port_names.items()
+    }
+    return _ready(RunningStack(docker.choice, started.project, settings, ports), docker)
 
 
 @pytest.fixture(scope="session")
@@ -186,7 +193,8 @@ def embedded_stack(settings: Settings, test_spec: StackSpec) -> Iterator[Running
     """Give the stack as plain processes."""
     embedded = EmbeddedBackend(test_spec.project, durable=False)
     embedded.down(volumes=True)
-    spec = test_spec.on_ports(choose_ports(test_spec, {}, {}, say))
+    spec = embedded.resolve(test_spec, {}, None, say)
+    spec = spec.on_ports(choose_ports(spec, {}, {}, say))
     with ExitStack() as undo:
         undo.callback(embedded.down, volumes=True)
         embedded.up(spec, undo)
@@ -201,6 +209,10 @@ def _leave_what_is_kept(undo: ExitStack) -> None:
         undo.pop_all()
 
 
+def _probe_product(backend: Backend, service: Service, port: int) -> None:
+    probe_product(backend.health(service), service, port)
+
+
 def _ready(running: RunningStack, backend: Backend) -> RunningStack:
     """Wait for the servers, make sure that they are the tests' own, then prepare and migrate the database."""
     from infra.stack.waiting import wait_until_ready
@@ -211,6 +223,9 @@ def _ready(running: RunningStack, backend: Backend) -> RunningStack:
             running.ports[Service.REDIS], running.settings.redis_password, running.settings.redis_version
         ),
     }
+    for service in running.ports:
+        if service not in probes and ":" not in service:
+            probes[service] = partial(_probe_product, backend, service, running.ports[service])
     for service, probe in probes.items():
         wait_until_ready(probe, partial(backend.still_alive, service), running.settings.stack_start_timeout)
     roles.ensure(running.admin, running.settings)

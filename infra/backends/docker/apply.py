@@ -104,7 +104,7 @@ class UpExecutor:
         if name not in self.made:
             self.undo.callback(_quietly, self.client.stop, name, timeout=STOP_SECONDS)
         declared = _find_declared(self.spec, name)
-        if declared.service is Service.POSTGRES and declared.volume is not None:
+        if declared.service == Service.POSTGRES and declared.volume is not None:
             mend_lock(self.client, name, declared.data_path)
         self.client.start(name)
 
@@ -181,28 +181,29 @@ def container_arguments(client: Client, spec: StackSpec, declared: ContainerSpec
     network = network_name(spec)
     return {
         "image": declared.image,
-        "command": list(declared.command),
+        "command": list(declared.command) or None,
         "environment": dict(declared.environment) | {key: secret.reveal() for key, _, secret in declared.secrets},
-        "ports": [declared.container_port],
+        "ports": [inside for inside, _ in declared.ports],
         "labels": spec.labels | declared.labels,
-        "healthcheck": {
+        "healthcheck": health
+        and {
             "test": ["CMD", *health.command],
             "interval": int(health.interval.total_seconds() * 1e9),
             "timeout": int(health.timeout.total_seconds() * 1e9),
             "start_period": int(health.start_period.total_seconds() * 1e9),
             "retries": health.retries,
         },
-        "stop_signal": declared.stop_signal,
+        "stop_signal": declared.stop_signal or None,
         "host_config": client.create_host_config(
             binds=[f"{declared.volume}:{declared.mount_path}"] if declared.volume else [],
-            tmpfs={} if declared.volume else {declared.mount_path: ""},
-            port_bindings={declared.container_port: (HOST, declared.port) if declared.port else (HOST,)},
+            tmpfs={} if declared.volume or not declared.mount_path else {declared.mount_path: ""},
+            port_bindings={inside: (HOST, port) if port else (HOST,) for inside, port in declared.ports},
             shm_size=declared.shm_size,
             network_mode=network,
         ),
         "networking_config": client.create_networking_config(
             # Its stub asks for one endpoint, and the SDK for a mapping of networks to endpoints.
-            {network: client.create_endpoint_config(aliases=[declared.service.value])}  # type: ignore[arg-type]
+            {network: client.create_endpoint_config(aliases=[declared.service])}  # type: ignore[arg-type]
         ),
     }
 

@@ -18,7 +18,7 @@ from infra.backends.docker.ownership import postgres_volumes
 from infra.backends.docker.plan import Verb, plan_down, plan_up
 from infra.backends.protocol import Operation, Say, Server
 from infra.config.errors import StackError, ended
-from infra.config.identity import Project, Service, state_directory
+from infra.config.identity import OUR_SERVICES, Project, Service, state_directory
 from infra.config.secret import Secret
 from infra.config.settings import BackendChoice
 from infra.declaration.spec import ContainerSpec, StackSpec
@@ -53,6 +53,7 @@ class DockerBackend:
     def resolve(self, spec: StackSpec, known: Mapping[Service, str], deadline: timedelta | None, say: Say) -> StackSpec:
         """Return `spec` with images that are on this machine; pull what is missing, unless it could not be used."""
         self._refuse_only_others(spec, self._observe().volumes)
+        spec = _with_images_declared(spec)
         return spec.with_images(
             {
                 declared.service: self._image(declared.image, known.get(declared.service), deadline, say)
@@ -74,6 +75,7 @@ class DockerBackend:
     def present(self, spec: StackSpec, known: Mapping[Service, str]) -> StackSpec:
         """Return `spec` with the images that `resolve` would take if nothing could be pulled."""
         self._refuse_only_others(spec, self._observe().volumes)
+        spec = _with_images_declared(spec)
         return spec.with_images({c.service: self._local(c.image, known.get(c.service)) for c in spec.containers})
 
     def missing(self, spec: StackSpec) -> tuple[Operation, ...]:
@@ -116,8 +118,9 @@ class DockerBackend:
                 + ("" if container.serves else " does not serve"),
                 description=container.image,
                 serves=container.serves,
+                further_ports=container.further_ports,
             )
-            for service in Service
+            for service in observed.services
             for container in observed.current(service)
             if container.running
         }
@@ -225,7 +228,7 @@ class DockerBackend:
             data = None if self._is_trusted(declared, observed) else self._read(spec, declared)
             if data is not None and declared.volume is not None:
                 refuse_other(declared.service, data, spec.postgres.version)
-                if not data.complete and declared.service is Service.POSTGRES:
+                if not data.complete and declared.service == Service.POSTGRES:
                     (uninitialised if observed.mark_of(declared.volume) else empty).add(declared.volume)
         self._refuse_only_others(spec, observed.volumes - uninitialised - empty)
         return observed._replace(
@@ -259,7 +262,9 @@ class DockerBackend:
         mounted = (declared.volume, declared.mount_path)
         if any(container.running and mounted in container.volumes for container in observed.of(declared.service)):
             return True
-        return declared.service is Service.POSTGRES and self._is_known(observed.mark_of(declared.volume))
+        if declared.service not in OUR_SERVICES:
+            return True  # what the product's servers keep is theirs to judge
+        return declared.service == Service.POSTGRES and self._is_known(observed.mark_of(declared.volume))
 
     def data(self, spec: StackSpec) -> Data | None:
         """Read the data volume's own words through a container that has it; where there is none, nothing is known."""
@@ -306,6 +311,21 @@ class DockerBackend:
             if not state["Running"]:
                 raise ended(f"The container {container.name}", service, state["ExitCode"])
 
+    def health(self, service: Service) -> str | None:
+        """Run the container's health check, its declaration's or its image's, from here: engines run it seldom."""
+        for container in self._observe().current(service):
+            kind, *words = self._client.inspect_container(container.id)["Config"].get("Healthcheck", {}).get(
+                "Test"
+            ) or [""]
+            if kind not in {"CMD", "CMD-SHELL"}:
+                return None
+            command = ["sh", "-c", *words] if kind == "CMD-SHELL" else words
+            made = self._client.exec_create(container.id, command)
+            answer = self._client.exec_start(made["Id"]).decode(errors="replace").strip()
+            code = self._client.exec_inspect(made["Id"])["ExitCode"]
+            return "" if code == 0 else f"its health check ended with {code}: {answer[-200:] or 'no output'}"
+        return None
+
     def confirm(self, spec: StackSpec) -> str:
         """Mark the data as complete and remove what was replaced."""
         from infra.backends.docker.apply import drop_set_aside
@@ -347,7 +367,7 @@ class DockerBackend:
             "the superuser that the data was made for, then run `invoke up` again."
         )
 
-    def down(self, *, volumes: bool, services: Collection[Service] = tuple(Service)) -> tuple[Operation, ...]:
+    def down(self, *, volumes: bool, services: Collection[Service] | None = None) -> tuple[Operation, ...]:
         """Stop the containers of these services; with `volumes` remove everything that `up` made for them."""
         from infra.backends.docker.apply import apply_down
 
@@ -356,7 +376,7 @@ class DockerBackend:
         self._seen = None
         return operations
 
-    def refuse_used_data(self, services: Collection[Service] = tuple(Service)) -> None:
+    def refuse_used_data(self, services: Collection[Service] | None = None) -> None:
         """Return where no container but the stack's own mounts a volume of these services that `up` made.
 
         Raises:
@@ -371,10 +391,10 @@ class DockerBackend:
         """Return whether the engine holds a volume of the stack's."""
         return bool(self._observe().volumes)
 
-    def removal_commands(self, services: Collection[Service] = tuple(Service)) -> tuple[str, ...]:
+    def removal_commands(self, services: Collection[Service] | None = None) -> tuple[str, ...]:
         """Return the commands that remove what `down` left of these services."""
         observed = self._observe()
-        networks = observed.networks if set(services) == set(Service) else ()
+        networks = observed.networks if services is None else ()
         return (
             *(f"docker volume rm {name}" for name in sorted(observed.volumes_of(services))),
             *(f"docker network rm {network}" for network in networks),
@@ -411,9 +431,14 @@ class DockerBackend:
             yield from read_log(self._client, container.id, lines, follow=follow)
 
 
+def _with_images_declared(spec: StackSpec) -> StackSpec:
+    """Return the stack without servers that are declared for plain processes alone."""
+    return spec.without({s.service: "it names no image" for s in spec.services if not s.image})
+
+
 def _postgres(spec: StackSpec) -> ContainerSpec:
-    return next(declared for declared in spec.containers if declared.service is Service.POSTGRES)
+    return next(declared for declared in spec.containers if declared.service == Service.POSTGRES)
 
 
 def _redis(spec: StackSpec) -> ContainerSpec:
-    return next(declared for declared in spec.containers if declared.service is Service.REDIS)
+    return next(declared for declared in spec.containers if declared.service == Service.REDIS)

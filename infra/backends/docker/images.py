@@ -110,6 +110,6 @@ def _unavailable(reference: str, reason: str) -> ImageUnavailable:
     return ImageUnavailable(
         f"The image {reference} is not on this machine and cannot be pulled: {reason}. Load it with "
         "`docker load -i`, build a stand-in with `invoke build-images`, name another with POSTGRES_IMAGE or "
-        "REDIS_IMAGE, or set STACK_BACKEND=embedded.",
+        "REDIS_IMAGE or in infra/product/services.py, or set STACK_BACKEND=embedded.",
         reason=reason,
     )

@@ -11,14 +11,14 @@ from infra.backends.docker.ownership import (
     SET_ASIDE_SUFFIX,
     TEMPLATE_SUFFIX,
     is_own_name,
+    is_volume_name,
     own_service,
     owns_network,
     owns_volume,
     service_of_volume,
-    volume_names,
 )
-from infra.config.identity import Service
-from infra.declaration.spec import HASH_LABEL, PROJECT_LABEL
+from infra.config.identity import OUR_SERVICES, Service
+from infra.declaration.spec import HASH_LABEL, PORT_LABEL, PROJECT_LABEL
 
 
 class Container(NamedTuple):
@@ -44,6 +44,7 @@ class Container(NamedTuple):
     network: str | None = ""
     volumes: tuple[tuple[str, str], ...] = ()
     paused: bool = False
+    further_ports: tuple[tuple[int, int], ...] = ()
 
     @property
     def serves(self) -> bool:
@@ -64,7 +65,7 @@ class Observed(NamedTuple):
 
     `volumes` are those of the stack's names, `kept` those among them that `up` did not make: they are used and never
     removed. Of PostgreSQL's, `uninitialised` is one that `up` made and never finished, `empty` another that holds
-    nothing.
+    nothing. The stack is that of `project_id`.
     """
 
     containers: tuple[Container, ...] = ()
@@ -76,14 +77,23 @@ class Observed(NamedTuple):
     kept: frozenset[str] = frozenset()
     empty: frozenset[str] = frozenset()
     strangers: tuple[Stranger, ...] = ()
+    project_id: str = ""
 
     def mark_of(self, volume: str | None) -> str:
         """Return what tells the volume from another of the same name; empty where `up` did not make it."""
         return dict(self.volume_ids).get(volume or "", "")
 
-    def volumes_of(self, services: Collection[Service]) -> frozenset[str]:
-        """Return the volumes of these services."""
-        return frozenset(name for name in self.volumes if service_of_volume(name) in services)
+    def volumes_of(self, services: Collection[Service] | None) -> frozenset[str]:
+        """Return the volumes of these services, or of all."""
+        if services is None:
+            return self.volumes
+        return frozenset(name for name in self.volumes if service_of_volume(self.project_id, name) in {*services})
+
+    @property
+    def services(self) -> tuple[Service, ...]:
+        """The services that have a container: ours first."""
+        found = {container.service for container in self.containers}
+        return (*(s for s in OUR_SERVICES if s in found), *sorted(found - {*OUR_SERVICES}))
 
     def current(self, service: Service) -> tuple[Container, ...]:
         """Return the service's container as a tuple of one, or none: not one that was set aside or makes a template."""
@@ -103,8 +113,8 @@ def observe(client: Client, project_id: str) -> Observed:
             strange.append(_stranger(found))
         else:
             containers.append(_container(found, project_id, service))
-    names = volume_names(project_id)
-    volumes = [v for v in client.volumes(filters={"name": project_id})["Volumes"] or () if v["Name"] in names]
+    listed = client.volumes(filters={"name": project_id})["Volumes"] or ()
+    volumes = [volume for volume in listed if is_volume_name(project_id, volume["Name"])]
     networks = [network for network in client.networks(names=[project_id]) if network["Name"] == project_id]
     own = [network["Id"] for network in networks if owns_network(project_id, network)]
     strange += [Stranger("network", n["Name"], n["Driver"]) for n in networks if n["Id"] not in own]
@@ -115,6 +125,7 @@ def observe(client: Client, project_id: str) -> Observed:
         networks=tuple(own),
         kept=frozenset(found["Name"] for found in volumes if not owns_volume(project_id, found)),
         strangers=tuple(strange),
+        project_id=project_id,
     )
 
 
@@ -158,7 +169,8 @@ def _container(found: dict[str, Any], project_id: str, service: Service) -> Cont
     state = found["State"]
     # A container that does not run publishes nothing; what it would is what it was made with.
     ports = found["NetworkSettings"]["Ports"] or found["HostConfig"]["PortBindings"] or {}
-    bindings = [b for published in ports.values() for b in published or () if b["HostPort"]]
+    published = {int(p.partition("/")[0]): int(b[0]["HostPort"]) for p, b in ports.items() if b and b[0]["HostPort"]}
+    first = int(found["Config"]["Labels"].get(PORT_LABEL, 0)) or next(iter(published), 0)
     network = found["NetworkSettings"]["Networks"].get(project_id)
     return Container(
         id=found["Id"],
@@ -171,11 +183,12 @@ def _container(found: dict[str, Any], project_id: str, service: Service) -> Cont
         started=_time(state["StartedAt"]),
         exit_code=state["ExitCode"],
         health=state.get("Health", {}).get("Status", "none"),
-        port=int(bindings[0]["HostPort"]) if bindings else None,
+        port=published.get(first),
         command=tuple(found["Config"]["Cmd"] or ()),
         network=None if network is None else network.get("NetworkID", ""),
         volumes=tuple((mount["Name"], mount["Destination"]) for mount in found["Mounts"] if mount["Type"] == "volume"),
         paused=state["Paused"],
+        further_ports=tuple((inside, port) for inside, port in published.items() if inside != first),
     )
 
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from infra.config.identity import Service
+from infra.config.identity import Service, service_of
 from infra.config.versions import POSTGRES_VERSIONS
 from infra.declaration.spec import IMAGE_LABEL, PROJECT_LABEL, SERVICE_LABEL, versioned
 
@@ -25,19 +25,8 @@ MARKED_LABEL = "groundwork.marked"
 # What compose writes on the volumes that it makes (Compose Specification, Volumes).
 _COMPOSE_LABEL = "com.docker.compose.project"
 
-_DATA = {
-    **{versioned(Service.POSTGRES, version): Service.POSTGRES for version in POSTGRES_VERSIONS},
-    Service.REDIS.value: Service.REDIS,
-}
-_SERVICES = "|".join(Service)
-_AFTER_THE_PROJECT = re.compile(
-    rf"-({_SERVICES})({SET_ASIDE_SUFFIX}|(-[0-9a-f]{{8}})?({LOOK_SUFFIX}|{TEMPLATE_SUFFIX}))?"
-)
-
-
-def volume_names(project_id: str) -> dict[str, Service]:
-    """Return the names of the stack's volumes, each with the service whose data it holds."""
-    return {f"{project_id}-{data}": service for data, service in _DATA.items()}
+# The words that the suffixes begin with are in no server's name.
+_SUFFIX = re.compile(rf"({SET_ASIDE_SUFFIX}|(-[0-9a-f]{{8}})?({LOOK_SUFFIX}|{TEMPLATE_SUFFIX}))$")
 
 
 def postgres_volumes(project_id: str) -> dict[str, int]:
@@ -45,9 +34,16 @@ def postgres_volumes(project_id: str) -> dict[str, int]:
     return {f"{project_id}-{versioned(Service.POSTGRES, version)}": version for version in POSTGRES_VERSIONS}
 
 
-def service_of_volume(name: str) -> Service | None:
-    """Return the service whose data a volume of the stack's names holds."""
-    return next((service for data, service in _DATA.items() if name.endswith(f"-{data}")), None)
+def service_of_volume(project_id: str, name: str) -> Service | None:
+    """Return the service whose data a volume of the stack's names holds; None for no name of the stack's."""
+    if name in postgres_volumes(project_id):
+        return Service.POSTGRES
+    return service_of(name[len(project_id) + 1 :]) if name.startswith(f"{project_id}-") else None
+
+
+def is_volume_name(project_id: str, name: str) -> bool:
+    """Return whether a volume's name is one of those that the stack gives."""
+    return service_of_volume(project_id, name) is not None
 
 
 def is_own_name(project_id: str, name: str) -> bool:
@@ -83,5 +79,6 @@ def owns_network(project_id: str, network: Mapping[str, Any]) -> bool:
 
 
 def _service_in(project_id: str, name: str) -> Service | None:
-    found = _AFTER_THE_PROJECT.fullmatch(name, len(project_id)) if name.startswith(project_id) else None
-    return Service(found[1]) if found else None
+    if not name.startswith(f"{project_id}-"):
+        return None
+    return service_of(_SUFFIX.sub("", name[len(project_id) + 1 :]))

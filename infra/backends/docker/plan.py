@@ -56,15 +56,15 @@ def plan_up(spec: StackSpec, observed: Observed) -> tuple[Operation, ...]:
 
 
 def plan_down(
-    observed: Observed, *, volumes: bool, services: Collection[Service] = tuple(Service)
+    observed: Observed, *, volumes: bool, services: Collection[Service] | None = None
 ) -> tuple[Operation, ...]:
     """Return the operations that end these servers; everything that `up` made for them is removed only with `volumes`.
 
     A container that is kept starts in half the time of a new one.
     """
-    whole = set(services) == set(Service)
+    whole = services is None
     cause = "the stack goes down" if whole else "it is to go down"
-    containers = [container for container in observed.containers if container.service in services]
+    containers = [container for container in observed.containers if services is None or container.service in services]
     if not volumes:
         return tuple(Operation(Verb.STOP_CONTAINER, c.id, cause) for c in containers if c.running)
     given_up = sorted(observed.volumes_of(services) - observed.kept)
@@ -113,7 +113,7 @@ def _service(declared: ContainerSpec, observed: Observed, network: str | None) -
     volume = tuple(_volume(declared, observed))
     yield from volume
     yield Operation(Verb.CREATE_CONTAINER, declared.name, drift or "it starts with new data")
-    if (volume or declared.volume in observed.empty) and declared.service is Service.POSTGRES:
+    if (volume or declared.volume in observed.empty) and declared.service == Service.POSTGRES:
         yield Operation(Verb.INITIALISE, declared.name, "a template of it takes less time than the image's first start")
     yield Operation(Verb.START_CONTAINER, declared.name, "it is new")
 

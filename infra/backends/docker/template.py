@@ -118,6 +118,7 @@ def _make(client: Client, labels: Mapping[str, str], declared: ContainerSpec, pa
             )
         )
         client.start(name)
+        assert declared.health is not None  # noqa: S101 - PostgreSQL has a check
         _await_first_start(client, name, declared.health.command)
         client.stop(name, timeout=int(_STOPPING.total_seconds()))
         if read_file(client, name, f"{declared.data_path}/postmaster.pid") is not None:

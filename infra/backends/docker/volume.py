@@ -81,7 +81,7 @@ def read_data(client: Client, spec: StackSpec, declared: ContainerSpec, existing
     """
     where = f"volume {declared.volume}"
     with looked_into(client, spec, declared, existing) as container:
-        if declared.service is Service.REDIS:
+        if declared.service == Service.REDIS:
             found = judge_redis(where, redis_content(client, container, declared.data_path, ours=ours))
         else:
             found = judge_postgres(where, postgres_content(client, container, declared), ours=ours)

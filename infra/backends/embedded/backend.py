@@ -16,7 +16,7 @@ from typing import NamedTuple
 import psutil
 
 from infra.backends.data_directory import MADE, MARKER, Data, refuse_only_others
-from infra.backends.embedded import postgres, process, redis
+from infra.backends.embedded import postgres, process, product, redis
 from infra.backends.embedded.binaries import Programs, find_programs, place, placed
 from infra.backends.embedded.folder import open_if_there, remove_made
 from infra.backends.embedded.log import read_log
@@ -28,7 +28,7 @@ from infra.backends.redis_file import refuse_damaged, snapshot_magic
 from infra.backends.redis_program import choose
 from infra.backends.steps import run_uninterrupted
 from infra.config.errors import ended
-from infra.config.identity import ROOT_STATE, Project, Service, state_directory
+from infra.config.identity import OUR_SERVICES, ROOT_STATE, Project, Service, service_of, state_directory
 from infra.config.settings import BackendChoice
 from infra.config.versions import POSTGRES_VERSIONS
 from infra.declaration.spec import StackSpec, versioned
@@ -50,7 +50,7 @@ class EmbeddedBackend:
 
     choice = BackendChoice.EMBEDDED
 
-    def __init__(self, project: Project, *, durable: bool = True, services: Sequence[Service] = tuple(Service)) -> None:
+    def __init__(self, project: Project, *, durable: bool = True, services: Sequence[Service] = OUR_SERVICES) -> None:
         """Say where the data lives: on disk, or in memory where it need not last; and which servers are run."""
         self._services = services
         self._account = process.Account.for_servers()
@@ -61,12 +61,12 @@ class EmbeddedBackend:
         self._children: dict[Service, subprocess.Popen[bytes]] = {}
 
     def resolve(self, spec: StackSpec, known: Mapping[Service, str], deadline: timedelta | None, say: Say) -> StackSpec:  # noqa: ARG002 - the protocol's signature
-        """Return `spec` as it is: what it names for containers is not used here."""
-        return spec
+        """Return `spec` without the product's servers that have no program here; what is for containers is not used."""
+        return spec.without(product.missing_programs(spec, self._account))
 
     def present(self, spec: StackSpec, known: Mapping[Service, str]) -> StackSpec:  # noqa: ARG002 - the protocol's signature
-        """Return `spec` as it is."""
-        return spec
+        """Return `spec` as `resolve` does."""
+        return spec.without(product.missing_programs(spec, self._account))
 
     def missing(self, spec: StackSpec) -> tuple[Operation, ...]:  # noqa: ARG002 - the protocol's signature
         """Return nothing: the programs are installed or they are not."""
@@ -82,13 +82,15 @@ class EmbeddedBackend:
     def servers(self) -> dict[Service, Server]:
         """Return the project's running servers."""
         found = {}
-        for service in Service:
+        for service in self._known():
             running = self._running(service)
             started = process.noted(self._beside(service, "json"))
             if running is not None and started is not None:
                 since, pid = process.started_at(running.process), running.process.pid
                 start_id = f"{pid} {since.isoformat()} {started.config_hash}"
-                found[service] = Server(service, started.port, since, start_id, f"process {pid}")
+                found[service] = Server(
+                    service, started.port, since, start_id, f"process {pid}", further_ports=started.further_ports
+                )
         return found
 
     def plan(self, spec: StackSpec) -> tuple[Operation, ...]:
@@ -148,6 +150,10 @@ class EmbeddedBackend:
         if child is not None and child.poll() is not None:
             raise ended(f"The {service} server", service, child.returncode)
 
+    def health(self, service: Service) -> str | None:  # noqa: ARG002 - the protocol's signature
+        """Return None: a health check is a command of the image."""
+        return None
+
     def confirm(self, spec: StackSpec) -> str:
         """Mark data that `up` made as complete. Looking into a folder costs nothing, so it needs no name."""
         directory = self._directory(Service.POSTGRES, spec.postgres.version)
@@ -163,11 +169,12 @@ class EmbeddedBackend:
         postgres.administer(programs.postgres, launch.directory, statements, self._account)
         self._start(launch, ExitStack())
 
-    def down(self, *, volumes: bool, services: Collection[Service] = tuple(Service)) -> tuple[Operation, ...]:
+    def down(self, *, volumes: bool, services: Collection[Service] | None = None) -> tuple[Operation, ...]:
         """Stop these servers; with `volumes` remove their data that `up` made, logs and programs as well."""
-        whole_stack = set(services) == set(Service)
+        whole_stack = services is None
+        services = self._known() if services is None else services
         cause = "the stack goes down" if whole_stack else "it is to go down"
-        stopped = tuple(Operation(Verb.STOP, s.value, cause) for s in services if self._stop(s))
+        stopped = tuple(Operation(Verb.STOP, s, cause) for s in services if self._stop(s))
         for service in services:
             for directory in self._directories(service):
                 # A command that was killed may have started one and not come to note it.
@@ -180,7 +187,7 @@ class EmbeddedBackend:
                 self.folder.rmdir()
         return stopped
 
-    def refuse_used_data(self, services: Collection[Service] = tuple(Service)) -> None:
+    def refuse_used_data(self, services: Collection[Service] | None = None) -> None:
         """Return: a folder can be removed whoever looks into it."""
 
     def has_data(self) -> bool:
@@ -196,9 +203,9 @@ class EmbeddedBackend:
         read = {v: postgres.read_data(self._directory(Service.POSTGRES, v)) for v in POSTGRES_VERSIONS}
         return [version for version, data in read.items() if data is not None and data.complete]
 
-    def removal_commands(self, services: Collection[Service] = tuple(Service)) -> tuple[str, ...]:
+    def removal_commands(self, services: Collection[Service] | None = None) -> tuple[str, ...]:
         """Return the commands that remove what `down` left of these servers."""
-        folders = (self._directory(service).parent for service in services)
+        folders = (self._directory(service).parent for service in services or self._known())
         return tuple(f"rm -r {quote(str(folder))}" for folder in folders if folder.exists())
 
     def refuse_damaged_redis(self, spec: StackSpec) -> None:  # noqa: ARG002 - the protocol's signature
@@ -222,9 +229,15 @@ class EmbeddedBackend:
     def _bin(self) -> Path:
         return self.folder / "bin"
 
+    def _known(self) -> tuple[Service, ...]:
+        """Return the servers that have a folder, and ours."""
+        folders = sorted(self.folder.iterdir()) if self.folder.is_dir() else ()
+        found = filter(None, (service_of(folder.name) for folder in folders))
+        return (*OUR_SERVICES, *(service for service in found if service not in OUR_SERVICES))
+
     def _directory(self, service: Service, version: int = POSTGRES_VERSIONS[0]) -> Path:
         """Return the folder of a service's data, of PostgreSQL that of a version."""
-        return self.folder / service / versioned("data", version)
+        return self.folder / service.object_name / versioned("data", version)
 
     def _directories(self, service: Service) -> list[Path]:
         """Return the folders that a service's data may be in."""
@@ -232,7 +245,7 @@ class EmbeddedBackend:
         return [self._directory(service, version) for version in versions]
 
     def _beside(self, service: Service, suffix: str) -> Path:
-        return self.folder / service / f"{service}.{suffix}"
+        return self.folder / service.object_name / f"{service}.{suffix}"
 
     def _installed(self, spec: StackSpec) -> Programs:
         """Return the installed programs; for Redis the one that goes on with its data."""
@@ -259,10 +272,16 @@ class EmbeddedBackend:
         launches = (
             postgres.launch(spec.postgres, programs.postgres, self._directory(Service.POSTGRES, spec.postgres.version)),
             redis.launch(spec.redis, programs.redis, self._directory(Service.REDIS)),
+            *(
+                product.launch(spec, service, self._directory(service.service), self._account)
+                for service in spec.services
+            ),
         )
         for launch in launches:
             refuse_privileged(launch.service, launch.port)
-        return tuple(launch for launch in launches if launch.service in self._services)
+        return tuple(
+            launch for launch in launches if launch.service in self._services or launch.service not in OUR_SERVICES
+        )
 
     def _plan(self, spec: StackSpec, launches: tuple[Launch, ...], installed: Programs) -> tuple[Operation, ...]:
         version = spec.postgres.version
@@ -282,8 +301,8 @@ class EmbeddedBackend:
             complete = True
         elif service == Service.POSTGRES:
             complete = postgres.is_complete(directory, version)
-        else:
-            complete = redis.is_complete(directory)
+        else:  # the product's data is not looked into
+            complete = service != Service.REDIS or redis.is_complete(directory)
         return Observed(
             running=running is not None,
             config_hash=started.config_hash if started else None,
@@ -293,11 +312,12 @@ class EmbeddedBackend:
 
     def _running(self, service: Service) -> _Running | None:
         started, child = process.noted(self._beside(service, "json")), self._children.get(service)
+        since = started.since if started else 0.0
         for directory in self._directories(service):
             # PostgreSQL's own lock file first: it holds where the notes are of a server that is gone.
             lock = postgres.server_pid(directory) if service == Service.POSTGRES else None
             for pid in (lock, started and started.pid, child and child.pid):
-                if pid and (found := process.find(pid, directory)):
+                if pid and (found := process.find(pid, directory, since)):
                     return _Running(found, directory)
         return None
 
@@ -307,7 +327,7 @@ class EmbeddedBackend:
         undo.callback(remove_made, launch.directory, *((launch.log, launch.notes) if new else ()))
         _make_folder(launch.directory.parent)
         process.end_strays(launch.directory, _STRAY_SECONDS)
-        if launch.service is Service.POSTGRES:
+        if launch.service == Service.POSTGRES:
             _make_folder(self._templates)
             postgres.initialise(spec.postgres, programs.postgres, launch.directory, self._templates, self._account)
         else:
@@ -315,32 +335,39 @@ class EmbeddedBackend:
 
     def _start(self, launch: Launch, undo: ExitStack) -> None:
         process.end_strays(launch.directory, _STRAY_SECONDS)
-        if launch.service is Service.POSTGRES:
+        if launch.service == Service.POSTGRES:
             postgres.forget_dead_server(launch.directory)
+        if launch.service not in OUR_SERVICES:
+            product.make_folder(launch.directory, launch.log, launch.notes, account=self._account, undo=undo)
         config = launch.config + launch.password_line.reveal()
-        child = process.spawn(launch.command, launch.directory, launch.log, self._account, config=config)
+        variables = dict(launch.environment) | {key: secret.reveal() for key, secret in launch.secrets}
+        child = process.spawn(
+            launch.command, launch.directory, launch.log, self._account, config=config, variables=variables
+        )
         self._children[launch.service] = child
         # Before it is written down, which a full disk refuses.
         undo.callback(self._stop, launch.service)
-        process.note(
-            launch.notes, process.Started(child.pid, launch.port, launch.config_hash, launch.command, launch.config)
-        )
+        since = 0.0 if launch.service in OUR_SERVICES else psutil.Process(child.pid).create_time()
+        told = (launch.command, launch.config, launch.environment, launch.further_ports, since)
+        process.note(launch.notes, process.Started(child.pid, launch.port, launch.config_hash, *told))
 
     def _stop_for_now(self, launch: Launch, undo: ExitStack) -> None:
         """Stop a server that is to be started otherwise, so that it can be started again as it was."""
         before, running = process.noted(launch.notes), self._running(launch.service)
         self._stop(launch.service)
         if before is not None and running is not None:
-            former = replace(launch, command=before.command, config=before.config, port=before.port)
-            former = replace(former, directory=running.directory)
+            told = {key: getattr(before, key) for key in ("command", "config", "port", "environment", "further_ports")}
+            former = replace(launch, **told, directory=running.directory)
             undo.callback(lambda: self._start(former, ExitStack()))
 
     def _stop(self, service: Service) -> bool:
         running = self._running(service)
         if running is None:
             return False
-        how, seconds = _STOP[service]
+        how, seconds = _STOP.get(service, (signal.SIGTERM, 10.0))
         process.stop(running.process, running.directory, how, seconds)
+        if service not in OUR_SERVICES:
+            process.kill_group(running.process.pid)
         if service in self._children:
             self._children.pop(service).wait()
         return True

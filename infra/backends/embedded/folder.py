@@ -59,14 +59,15 @@ def empty(directory: Path) -> None:
 
 def is_made_by_up(directory: Path) -> bool:
     """Return whether `up` made the data in a folder; an empty folder is nobody's."""
-    return any((directory / name).exists() for name in (MADE, MARKER)) or any_entry(directory) is None
+    made = (directory / MADE, directory / MARKER, directory.parent / MADE)
+    return any(file.exists() for file in made) or any_entry(directory) is None
 
 
 def remove_made(directory: Path, *beside: Path) -> None:
     """Remove data that `up` made, the files of the server `beside` it, and their folder where that leaves it empty."""
     if is_made_by_up(directory):
         shutil.rmtree(directory, ignore_errors=True)
-    for file in beside:
+    for file in (*beside, directory.parent / MADE):
         file.unlink(missing_ok=True)
     with suppress(OSError):
         directory.parent.rmdir()

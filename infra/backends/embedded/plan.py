@@ -42,7 +42,7 @@ def words_of(command: tuple[str, ...], config: str) -> tuple[str, ...]:
 
 
 def _service(launch: Launch, observed: Observed) -> Iterator[Operation]:
-    name = launch.service.value
+    name = launch.service
     if observed.running and observed.config_hash == launch.config_hash:
         return
     if observed.running:

@@ -19,6 +19,7 @@ from infra.config.errors import StackError
 from infra.config.files import write_atomically
 
 _KILL_SECONDS = 10
+_SAME_START_SECONDS = 1
 # What is started in a data folder: the servers, and what fills it.
 _PROGRAMS = frozenset({"postgres", "initdb", "redis-server", "valkey-server"})
 COPY = ("cp", "-R", "-p")
@@ -55,14 +56,23 @@ class Started:
     config_hash: str
     command: tuple[str, ...]
     config: str
+    environment: tuple[tuple[str, str], ...] = ()
+    further_ports: tuple[tuple[int, int], ...] = ()
+    since: float = 0.0
 
 
 def spawn(
-    command: Sequence[str], directory: Path, log: Path, account: Account | None, *, config: str = ""
+    command: Sequence[str],
+    directory: Path,
+    log: Path,
+    account: Account | None,
+    *,
+    config: str = "",
+    variables: Mapping[str, str] | None = None,
 ) -> "subprocess.Popen[bytes]":
     """Start a server that outlives this command: a session of its own, output to `log`, `config` on standard input.
 
-    It gets no variable of this process's environment but the PATH, so that no secret goes along.
+    It gets no variable of this process's environment but the PATH, so that no secret goes along, and `variables`.
     """
     with log.open("ab") as output, _explained(command):
         process = subprocess.Popen(
@@ -71,7 +81,7 @@ def spawn(
             stdin=subprocess.PIPE,
             stdout=output,
             stderr=subprocess.STDOUT,
-            env=_environment(),
+            env={**_environment(), **(variables or {})},
             start_new_session=True,
             umask=0o077,
             **run_as(account),
@@ -139,13 +149,16 @@ def noted(path: Path) -> Started | None:
     """Return what was written down, None where there is nothing that can be read."""
     try:
         stored = json.loads(path.read_text(encoding="utf-8"))
-        return Started(**stored | {"command": tuple(stored["command"])})
+        pairs = {key: tuple(map(tuple, stored.get(key, ()))) for key in ("environment", "further_ports")}
+        return Started(**stored | {"command": tuple(stored["command"])} | pairs)
     except (OSError, ValueError, TypeError, KeyError):
         return None
 
 
-def find(pid: int, directory: Path) -> psutil.Process | None:
+def find(pid: int, directory: Path, since: float = 0.0) -> psutil.Process | None:
     """Return the process with this id if it lives and works in `directory`; ids are used again, folders are not.
+
+    So does one that was started at `since`, in seconds of the epoch: what the product runs may name the folder nowhere.
 
     The folder is among a server's arguments, which everybody may read, and is what the server's own children work in,
     which root may not see inside a container.
@@ -154,6 +167,8 @@ def find(pid: int, directory: Path) -> psutil.Process | None:
         process = psutil.Process(pid)
         if process.status() == psutil.STATUS_ZOMBIE:
             return None
+        if abs(process.create_time() - since) < _SAME_START_SECONDS:
+            return process
         return process if str(directory) in process.cmdline() or process.cwd() == str(directory) else None
     except psutil.Error:
         return None
@@ -171,6 +186,12 @@ def stop(process: psutil.Process, directory: Path, how: signal.Signals, seconds:
             process.send_signal(signal_)
         if _ended([process], directory, patience):
             return
+
+
+def kill_group(leader: int) -> None:
+    """End what a server has started and left behind, as a shell does that was told to end: it had its own session."""
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(leader, signal.SIGKILL)
 
 
 def end_strays(directory: Path, seconds: float) -> None:
@@ -209,4 +230,11 @@ def _ended(processes: Sequence[psutil.Process], directory: Path, seconds: float)
         wait=wait_exponential(multiplier=0.005, max=0.1),
         retry_error_callback=lambda _: False,
     )
-    return bool(waiting(lambda: not any(find(process.pid, directory) for process in processes)))
+    return bool(waiting(lambda: not any(_lives(process, directory) for process in processes)))
+
+
+def _lives(process: psutil.Process, directory: Path) -> bool:
+    try:
+        return find(process.pid, directory, process.create_time()) is not None
+    except psutil.Error:
+        return False

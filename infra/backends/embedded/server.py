@@ -21,6 +21,9 @@ class Launch:
     port: int
     stop_signal: signal.Signals
     stop_seconds: float
+    environment: tuple[tuple[str, str], ...] = ()
+    secrets: tuple[tuple[str, Secret], ...] = ()
+    further_ports: tuple[tuple[int, int], ...] = ()
 
     @property
     def log(self) -> Path:
@@ -35,6 +38,6 @@ class Launch:
     @property
     def config_hash(self) -> str:
         """Digest of everything that, changed, asks for a restart."""
-        return hashlib.sha256(
-            "\0".join((*self.command, self.config, self.password_line.reveal())).encode("utf-8", "surrogateescape")
-        ).hexdigest()[:16]
+        variables = (*self.environment, *((key, secret.reveal()) for key, secret in self.secrets))
+        words = (*self.command, self.config, self.password_line.reveal(), *(f"{key}={v}" for key, v in variables))
+        return hashlib.sha256("\0".join(words).encode("utf-8", "surrogateescape")).hexdigest()[:16]

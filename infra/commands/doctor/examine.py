@@ -6,7 +6,7 @@ from pathlib import Path
 from infra.backends.protocol import Backend
 from infra.commands.doctor.engine import examine_engine, examine_images
 from infra.commands.doctor.env_file import examine_env_file, settings_of
-from infra.commands.doctor.findings import Finding, Findings, exit_code, failed, ok
+from infra.commands.doctor.findings import Finding, Findings, exit_code, failed, ok, warn
 from infra.commands.doctor.machine import (
     examine_compose,
     examine_disk,
@@ -19,8 +19,9 @@ from infra.config.errors import EngineUnavailable, InfraError
 from infra.config.identity import Project, Service, state_directory
 from infra.config.record import Record
 from infra.config.settings import BackendChoice, Settings
-from infra.declaration.spec import StackSpec, build_stack
+from infra.declaration.spec import StackSpec
 from infra.stack.adoption import resolve_project
+from infra.stack.declared import UNSET, declare_stack
 from infra.stack.lifecycle import choose, is_proven
 from infra.stack.locks import lock_holder, undisturbed
 from infra.stack.readiness import Preparation
@@ -31,7 +32,7 @@ def examine(checkout: Path, project: Project, prepare: Preparation) -> tuple[Fin
     found = Findings()
     found.add(*examine_env_file(checkout))
     settings = found.attempt("settings", lambda: settings_of(checkout))
-    declared = found.attempt("settings", lambda: build_stack(settings, project)) if settings else None
+    declared = found.attempt("settings", lambda: declare_stack(settings, project, or_else=UNSET)) if settings else None
     found.add(examine_state_folder(project))
     # With nobody to ask: a checkout that was moved is asked about where `up` is run.
     found.attempt("checkout", lambda: resolve_project(checkout, adopt=False, new=False, ask=None, say=lambda _: None))
@@ -67,6 +68,8 @@ def _choose(found: Findings, settings: Settings, declared: StackSpec, record: Re
         or_else = settings.stack_backend is BackendChoice.AUTO and record is None
         if not examine_images(found, spec, or_else=or_else) and or_else:
             return _choose(found, replace(settings, stack_backend=BackendChoice.EMBEDDED), declared, record)
+    for service, reason in spec.left_out:
+        found.add(warn("services", f"{service} is left out: {reason}", "Install it, or use the other backend"))
     return _Chosen(backend, spec)
 
 
@@ -102,4 +105,4 @@ def _examine_servers(
         operations = found.attempt("plan", lambda: stack.backend.plan(spec))
     if operations is not None:
         proven = is_proven(record, servers, settings, prepare)
-        examine_serving(found, settings, servers, project, operations, proven=proven)
+        examine_serving(found, settings, stack.backend, spec, servers=servers, operations=operations, proven=proven)

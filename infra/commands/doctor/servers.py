@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from infra.backends.data_directory import Data, refuse_other
-from infra.backends.protocol import Operation, Server
+from infra.backends.protocol import Backend, Operation, Server
 from infra.commands.doctor.findings import Finding, Findings, failed, ok, warn
 from infra.config.endpoints import HOST, role_url
 from infra.config.errors import CredentialsRefused, StackError
@@ -57,32 +57,41 @@ def judged_data(data: Data | None, version: int) -> Finding:
 def examine_serving(
     found: Findings,
     settings: Settings,
-    servers: Mapping[Service, Server],
-    project: Project,
-    operations: tuple[Operation, ...],
+    backend: Backend,
+    spec: StackSpec,
     *,
+    servers: Mapping[Service, Server],
+    operations: tuple[Operation, ...],
     proven: bool,
 ) -> None:
     """Send one probe to each server, as `up` does; what `up` would start again is not asked."""
-    for service in Service:
+    for service in (declared.service for declared in spec.containers):
         pending = [step for step in operations if step.title.endswith(service)]
         if service not in servers:
             found.add(ok(service, "is down; `invoke up` starts it"))
         elif pending:
             found.add(ok(service, f"runs, and `invoke up` would {pending[0]} (`invoke plan` shows all)"))
         else:
-            found.add(_probed(service, servers, settings, project, proven=proven))
+            found.add(_probed(service, servers, settings, backend, project=spec.project, proven=proven))
 
 
 def _probed(
-    service: Service, servers: Mapping[Service, Server], settings: Settings, project: Project, *, proven: bool
+    service: Service,
+    servers: Mapping[Service, Server],
+    settings: Settings,
+    backend: Backend,
+    *,
+    project: Project,
+    proven: bool,
 ) -> Finding:
-    from infra.stack.probes import NotReady, probe_postgres, probe_redis
+    from infra.stack.probes import NotReady, probe_postgres, probe_product, probe_redis
 
     ports = {each: server.port for each, server in servers.items()}
     try:
-        if service is Service.POSTGRES:
+        if service == Service.POSTGRES:
             probe_postgres(role_url(settings, ports, Role.USER), project.id, settings.postgres_version)
+        elif service != Service.REDIS:
+            probe_product(backend.health(service), service, ports[service])
         else:
             probe_redis(ports[service], settings.redis_password, settings.redis_version)
     except CredentialsRefused as error:
@@ -93,7 +102,7 @@ def _probed(
         return failed(service, error)
     server = servers[service]
     serves = f"serves at {HOST}:{server.port} ({server.description}, since {server.since:%Y-%m-%d %H:%M:%S} UTC)"
-    if service is Service.POSTGRES and not proven:
+    if service == Service.POSTGRES and not proven:
         return warn(
             service,
             f"{serves}; its roles, rights, passwords or the code that prepares them changed since `up` proved it",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from infra.config.endpoints import admin_url, role_url
-from infra.config.identity import Project, Service
+from infra.config.identity import OUR_SERVICES, Project, Service
 from infra.config.settings import CHECKOUT, BackendChoice, Role, Settings, write_env_file
 from infra.config.urls import DatabaseUrl
 from tests.ground.benchmarks.cases import Side
@@ -61,7 +61,7 @@ class Checkout:
 
     @property
     def _ports(self) -> dict[Service, int]:
-        return {service: int(self.environ[_port_key(service)]) for service in Service}
+        return {service: int(self.environ[_port_key(service)]) for service in OUR_SERVICES}
 
     def choose_ports(self) -> None:
         """Set ports that nobody uses."""

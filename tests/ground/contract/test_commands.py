@@ -46,7 +46,7 @@ def test_a_changed_setting_is_planned_with_its_cause(served: Checkout) -> None:
     planned = steps(served.succeed("plan", "--json", DATABASE_POOL_BUDGET="50"))
     assert (served.status(), sorted(things_of(served.project, served.backend)), files_of(served)) == world
     assert "max_connections 120 → 70" in planned[0]["cause"]
-    names = {Service.POSTGRES.value, f"{served.project.id}-{Service.POSTGRES}"}
+    names = {Service.POSTGRES, f"{served.project.id}-{Service.POSTGRES}"}
     assert {step["target"] for step in planned} <= names
 
 
@@ -84,7 +84,7 @@ def test_compose_is_what_runs(served: Checkout) -> None:
     """The compose file has the ports that `up` chose, and the images that it runs where it took others."""
     services = json.loads(served.succeed("compose").stdout)["services"]
     published = {name: int(service["ports"][0]["published"]) for name, service in services.items()}
-    assert published == {service.value: port for service, port in served.ports.items()}
+    assert published == dict(served.ports)
     if served.backend is BackendChoice.DOCKER:
         runs = {name: service["runs"] for name, service in served.status()["services"].items()}
         assert {name: service["image"] for name, service in services.items()} == runs

@@ -12,7 +12,7 @@ import pytest
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from infra.config.endpoints import admin_url
-from infra.config.identity import Service, state_directory
+from infra.config.identity import OUR_SERVICES, state_directory
 from infra.config.settings import BackendChoice, Role
 from infra.stack.locks import lock_holder
 from tests.kit.checkout import Checkout, copy_project
@@ -110,7 +110,7 @@ def test_two_ups_at_once_make_one_stack(checkout: Checkout) -> None:
             assert done.returncode == 0, done.stderr
     alone = things_of(checkout.project, checkout.backend)
     assert len(alone) == len(set(alone))
-    assert set(checkout.status()["services"]) == set(Service)
+    assert set(checkout.status()["services"]) == set(OUR_SERVICES)
 
 
 @pytest.mark.slow

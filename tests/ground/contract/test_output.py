@@ -10,7 +10,7 @@ import psycopg
 import pytest
 import redis
 
-from infra.config.identity import Service
+from infra.config.identity import OUR_SERVICES
 from infra.config.settings import Role
 from tests.ground.docker.terminal import Terminal
 from tests.kit.checkout import Checkout
@@ -34,7 +34,7 @@ def test_up_and_status_tell_programs_where_servers_answer(served: Checkout) -> N
     up = json.loads(done.stdout)
     assert up.pop("operations") == []
     assert up == served.status()
-    assert up["services"].keys() == {*Service}
+    assert up["services"].keys() == {*OUR_SERVICES}
     assert [secret for secret in served.secrets() if secret in done.stdout] == []
     url = up["services"]["postgres"]["url"]
     with psycopg.connect(url, password=served.settings.app_user_password.reveal()) as connection:

@@ -10,7 +10,7 @@ import subprocess
 import pytest
 
 from infra.backends.data_directory import LOCK_FILE
-from infra.config.identity import Service
+from infra.config.identity import OUR_SERVICES, Service
 from infra.config.settings import BackendChoice, Role
 from tests.kit.checkout import Checkout
 from tests.kit.world import kill_servers, run_in_data, things_of
@@ -38,7 +38,7 @@ def test_a_lock_file_that_names_no_server_blocks_nobody(checkout: Checkout, dama
     assert checkout.query(Role.OWNER, "SELECT value FROM kept") == [(42,)]
     if checkout.backend is BackendChoice.EMBEDDED:  # of a server that runs: it has just made the file
         run_in_data(checkout.project, checkout.backend, Service.POSTGRES, damage)
-        assert set(checkout.status()["services"]) == set(Service)
+        assert set(checkout.status()["services"]) == set(OUR_SERVICES)
     checkout.succeed("down", "--volumes", "--yes")
     assert things_of(checkout.project, checkout.backend) == []
 

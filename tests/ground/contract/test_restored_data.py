@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from infra.backends.data_directory import SNAPSHOT
-from infra.config.identity import Service, state_directory
+from infra.config.identity import OUR_SERVICES, Service, state_directory
 from infra.config.settings import BackendChoice, Role
 from tests.kit.checkout import Checkout, copy_project
 from tests.kit.engine_user import packed
@@ -30,7 +30,7 @@ def fill(checkout: Checkout) -> None:
 def test_restored_data_is_served_and_never_removed(checkout: Checkout) -> None:
     """Backups that were restored before an `up` are served by it; `down --volumes` keeps them, and says how they go."""
     fill(checkout)
-    archives = {service: back_up(checkout.project, checkout.backend, service) for service in Service}
+    archives = {service: back_up(checkout.project, checkout.backend, service) for service in OUR_SERVICES}
     assert checkout.succeed("down", "--volumes", "--yes").stdout.endswith(" and all data removed\n")
     for service, archive in archives.items():
         restore(checkout.project, checkout.backend, service, archive)
@@ -41,7 +41,7 @@ def test_restored_data_is_served_and_never_removed(checkout: Checkout) -> None:
     assert "all data removed" not in said
     assert data_files(checkout.project, checkout.backend)
     commands = [line for line in said.splitlines() if line.startswith(("docker ", "rm "))]
-    assert len(commands) == len(Service)
+    assert len(commands) == len(OUR_SERVICES)
     for command in commands:
         subprocess.run(shlex.split(command), check=True, capture_output=True)
     assert things_of(checkout.project, checkout.backend) == []
@@ -66,7 +66,7 @@ def test_data_restored_in_place_of_ups_own_is_served(checkout: Checkout) -> None
 
 
 @pytest.mark.quick_on_one
-@pytest.mark.parametrize("service", list(Service))
+@pytest.mark.parametrize("service", OUR_SERVICES)
 def test_a_folder_with_something_else_is_refused(checkout: Checkout, service: Service) -> None:
     """Files that are no server's data are refused in a paragraph, also by `plan` and `doctor`, and left as they are."""
     restore(checkout.project, checkout.backend, service, packed({"notes.txt": b"remember"}))

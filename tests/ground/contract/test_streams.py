@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from infra.config.identity import Service
+from infra.config.identity import OUR_SERVICES
 from tests.kit.checkout import Checkout
 
 _INVOKE = f"{sys.executable} -m invoke"
@@ -63,4 +63,4 @@ def test_what_an_encoding_lacks_is_escaped(served: Checkout) -> None:
 def test_progress_that_nobody_reads_takes_nothing_back(checkout: Checkout) -> None:
     """An `up` whose first line of progress finds no reader goes on, and its servers run."""
     shell(checkout, "INVOKE up 2>&1 | head -0")
-    assert set(checkout.status()["services"]) == set(Service)
+    assert set(checkout.status()["services"]) == set(OUR_SERVICES)

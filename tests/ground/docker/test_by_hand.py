@@ -9,7 +9,7 @@ import pytest
 from infra.backends.data_directory import MARKER, Data
 from infra.backends.docker.backend import DockerBackend
 from infra.backends.docker.ownership import MARKED_LABEL
-from infra.config.identity import Project, Service
+from infra.config.identity import OUR_SERVICES, Project
 from infra.config.settings import BackendChoice, Role
 from infra.declaration.spec import PROJECT_LABEL, StackSpec, build_stack
 from infra.stack.ports import free_port
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.usefixtures("docker")
 def spec(tmp_path: Path) -> Iterator[StackSpec]:
     """Declare a durable stack of a project that is nobody's, from the images that are here; remove it afterwards."""
     declared = build_stack(make_settings(), Project.of(tmp_path, "by-hand"))
-    declared = declared.on_ports({service: free_port() for service in Service})
+    declared = declared.on_ports({service: free_port() for service in OUR_SERVICES})
     yield DockerBackend(declared.project).resolve(declared, {}, None, say)
     DockerBackend(declared.project).down(volumes=True)
 
@@ -60,7 +60,7 @@ def test_a_second_network_of_the_name_goes(spec: StackSpec) -> None:
         for _ in range(2):
             client.create_network(spec.project.id, labels=spec.labels, check_duplicate=False)
     bring_up(spec)
-    assert set(DockerBackend(spec.project).servers()) == set(Service)
+    assert set(DockerBackend(spec.project).servers()) == set(OUR_SERVICES)
     with engine() as client:
         assert len(client.networks(filters={"label": f"{PROJECT_LABEL}={spec.project.id}"})) == 1
 

@@ -12,7 +12,7 @@ import pytest
 
 from infra.backends.docker.backend import DockerBackend
 from infra.config.endpoints import admin_url
-from infra.config.identity import Project, Service
+from infra.config.identity import OUR_SERVICES, Project, Service
 from infra.config.settings import BackendChoice, Role, Settings, write_env_file
 from infra.declaration.compose import compose_environment, render_compose
 from infra.declaration.spec import PROJECT_LABEL, SERVICE_LABEL, StackSpec, build_stack
@@ -59,7 +59,7 @@ def test_compose_accepts_the_file(spec: StackSpec, compose_file: Path) -> None:
     """`docker compose config` reads the file and finds both services and their volumes."""
     model = json.loads(compose(compose_file, spec, "config", "--format", "json"))
     assert model["name"] == spec.project.id
-    assert set(model["services"]) == set(Service)
+    assert set(model["services"]) == set(OUR_SERVICES)
     assert {volume["name"] for volume in model["volumes"].values()} == {c.volume for c in spec.containers}
 
 
@@ -99,7 +99,7 @@ def test_sdk_and_compose_make_the_same_containers(spec: StackSpec, compose_file:
             by_compose = made_by(client, spec.project)
         finally:
             backend.down(volumes=True)
-    assert set(by_sdk) == set(Service)
+    assert set(by_sdk) == set(OUR_SERVICES)
     assert by_compose == by_sdk
 
 
@@ -177,7 +177,7 @@ def test_a_first_start_by_compose_that_was_killed_is_refused(tmp_path: Path, rea
     checkout = Checkout(copy_project(tmp_path / "shop"), BackendChoice.DOCKER)
     try:
         write_env_file(checkout.path)
-        declared = build_stack(checkout.settings, checkout.project).on_ports({s: free_port() for s in Service})
+        declared = build_stack(checkout.settings, checkout.project).on_ports({s: free_port() for s in OUR_SERVICES})
         spec = DockerBackend(declared.project).resolve(declared, {}, None, say)
         (checkout.path / "compose.json").write_text(render_compose(spec))
         compose(checkout.path / "compose.json", spec, "create")

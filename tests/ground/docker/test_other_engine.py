@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from infra.backends.docker.engine import find_endpoint
-from infra.config.identity import Service
+from infra.config.identity import OUR_SERVICES
 from infra.config.record import Record
 from infra.config.settings import BackendChoice, Role
 from tests.kit.checkout import Serve
@@ -92,7 +92,7 @@ def test_another_engine_is_refused_by_every_command(serve: Serve, tmp_path: Path
             assert f"DOCKER_HOST={home}" in done.stderr + done.stdout
     assert changes == []
     assert Record.load(served.project) is not None
-    assert set(served.status()["services"]) == set(Service)
+    assert set(served.status()["services"]) == set(OUR_SERVICES)
     assert served.query(Role.USER, "SELECT 1") == [(1,)]
 
 

@@ -17,7 +17,7 @@ from infra.backends.data_directory import MARKER
 from infra.backends.docker.backend import DockerBackend
 from infra.backends.docker.ownership import MARKED_LABEL, SET_ASIDE_SUFFIX
 from infra.config.errors import EnvironmentFault, StackError
-from infra.config.identity import Project, Service
+from infra.config.identity import OUR_SERVICES, Project, Service
 from infra.config.settings import Settings
 from infra.declaration.spec import PROJECT_LABEL, StackSpec, build_stack
 from infra.stack.ports import choose_ports
@@ -74,11 +74,11 @@ def is_running(user: EngineUser, container: str) -> bool:
     return bool(state["Running"]) and not state["Paused"]
 
 
-@pytest.mark.parametrize("service", list(Service))
+@pytest.mark.parametrize("service", OUR_SERVICES)
 def test_a_failed_up_leaves_what_it_did_not_make(user: EngineUser, service: Service) -> None:
     """An `up` that cannot have a name leaves volumes of the other one, and the container, as they were found."""
-    other = next(each for each in Service if each is not service)
-    user.make_volume(name(user, other), {}, CONTENTS["an append-only file" if other is Service.REDIS else "a cluster"])
+    other = next(each for each in OUR_SERVICES if each is not service)
+    user.make_volume(name(user, other), {}, CONTENTS["an append-only file" if other == Service.REDIS else "a cluster"])
     user.make_container(name(user, service), {}, None, start=True)
     with pytest.raises(StackError, match=f"docker rename {name(user, service)}"):
         bring_up(user.spec)
@@ -125,7 +125,7 @@ def test_an_empty_volume_is_used_and_stays(user: EngineUser) -> None:
     """A volume that a user made empty is filled, and `down --volumes` keeps it and says how to remove it."""
     user.make_volume(name(user, Service.POSTGRES), {}, {})
     bring_up(user.spec)
-    assert set(DockerBackend(user.spec.project).servers()) == set(Service)
+    assert set(DockerBackend(user.spec.project).servers()) == set(OUR_SERVICES)
     backend = DockerBackend(user.spec.project)
     backend.down(volumes=True)
     assert backend.removal_commands() == (f"docker volume rm {name(user, Service.POSTGRES)}",)
@@ -187,7 +187,7 @@ def test_labels_alone_make_nothing_the_stacks(user: EngineUser) -> None:
     user.make_volume(f"{user.spec.project.id}-backup", labels, CONTENTS["a cluster"])
     bring_up(user.spec)
     backend = DockerBackend(user.spec.project)
-    assert set(backend.servers()) == set(Service)
+    assert set(backend.servers()) == set(OUR_SERVICES)
     backend.down(volumes=True)
     assert backend.removal_commands() == ()
     user.require_all_kept()

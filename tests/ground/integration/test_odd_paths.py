@@ -13,7 +13,7 @@ import pytest
 from infra.backends.embedded import backend as embedded
 from infra.backends.embedded.backend import EmbeddedBackend
 from infra.config.endpoints import admin_url
-from infra.config.identity import Project, Service
+from infra.config.identity import OUR_SERVICES, Project, Service
 from infra.config.settings import BackendChoice
 from infra.declaration.spec import build_stack
 from infra.stack.ports import choose_ports, spec_ports
@@ -76,7 +76,7 @@ def test_plain_processes_start_and_stop_wherever_the_home_is(home: Path) -> None
                 alive,
                 spec.start_timeout,
             )
-            assert set(EmbeddedBackend(project).servers()) == set(Service)
+            assert set(EmbeddedBackend(project).servers()) == set(OUR_SERVICES)
             assert EmbeddedBackend(project).plan(spec) == ()
             backend.down(volumes=False)
             assert working_in(home) == []

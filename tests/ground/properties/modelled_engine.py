@@ -36,9 +36,10 @@ class ModelledEngine:
         containers = tuple(found for project, found in self.containers.values() if project == OURS)
         volumes = {name: volume for name, volume in self.volumes.items() if volume.project == OURS}
         data = spec.containers[0].volume
-        runs = any(found.running for found in containers if found.service is Service.POSTGRES)
+        runs = any(found.running for found in containers if found.service == Service.POSTGRES)
         return Observed(
             containers=containers,
+            project_id=OURS,
             volumes=frozenset(volumes),
             networks=tuple(network for network, (project, _) in self.networks.items() if project == OURS),
             image_ids=tuple(self.image_ids.items()),

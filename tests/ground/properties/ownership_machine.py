@@ -16,13 +16,13 @@ from infra.backends.docker import volume as volume_module
 from infra.backends.docker.backend import DockerBackend
 from infra.backends.docker.ownership import MARKED_LABEL, SET_ASIDE_SUFFIX
 from infra.config.errors import InfraError, StackError
-from infra.config.identity import Service
+from infra.config.identity import OUR_SERVICES, Service
 from infra.declaration.spec import PROJECT_LABEL, PostgresSpec, StackSpec
 from tests.ground.properties.doomed_engine import Doomed, InTurn, Killed, a_template
 from tests.kit.engine_user import CONTENTS, LABELS, Engine, EngineUser, packed
 
 founds = st.none() | st.sampled_from(sorted(CONTENTS))
-services = st.sampled_from(list(Service))
+services = st.sampled_from(OUR_SERVICES)
 commands = st.sampled_from(["up", "down", "none"])
 
 
@@ -44,7 +44,7 @@ class OwnershipMachine(RuleBasedStateMachine):
         self._patch.setattr(template_module, "open_template", a_template)
         self._patch.setattr(volume_module, "complete", self._complete)
         if found is not None:
-            for service in Service:
+            for service in OUR_SERVICES:
                 self.user.make_volume(f"{self.project}-{service}", {}, CONTENTS[found])
 
     def teardown(self) -> None:
@@ -133,11 +133,11 @@ class OwnershipMachine(RuleBasedStateMachine):
         for service, needed in (Service.POSTGRES, CONTROL_FILE), (Service.REDIS, APPEND_ONLY[0]):
             files = self.user.files.get(f"{self.project}-{service}", {})
             assert not files or needed in files
-            assert service is Service.REDIS or files.get("PG_VERSION", b"16\n") == b"16\n"
+            assert service == Service.REDIS or files.get("PG_VERSION", b"16\n") == b"16\n"
 
     def _servers(self) -> list[dict[str, Any]]:
         """Return the stack's servers as the engine describes them."""
-        ids = (container for service in Service for container in self._of_the_stack(service))
+        ids = (container for service in OUR_SERVICES for container in self._of_the_stack(service))
         return [self.engine.inspect_container(container) for container in ids]
 
     def _used_by_the_user(self) -> set[str]:
@@ -158,7 +158,7 @@ class OwnershipMachine(RuleBasedStateMachine):
                 self.user.forget_volume(name)
 
     def _own_volumes(self) -> list[str]:
-        names = {f"{self.project}-{service}" for service in Service}
+        names = {f"{self.project}-{service}" for service in OUR_SERVICES}
         listed = self.engine.volumes(filters={"name": self.project})["Volumes"] or ()
         return sorted(found["Name"] for found in listed if found["Name"] in names)
 
@@ -195,7 +195,7 @@ class OwnershipMachine(RuleBasedStateMachine):
             for container in self.engine.containers(filters={"volume": [name]}):
                 if container["Id"] not in self.user.containers:
                     self.engine.stop(container["Id"])
-            self.user.put(name, CONTENTS["a cluster" if service is Service.POSTGRES else "an append-only file"])
+            self.user.put(name, CONTENTS["a cluster" if service == Service.POSTGRES else "an append-only file"])
             self.known = "" if lost else self.known
         self._run(then)
 

@@ -23,11 +23,11 @@ from infra.backends.embedded.backend import EmbeddedBackend
 from infra.backends.embedded.binaries import PostgresBinaries, Programs
 from infra.backends.embedded.folder import is_made_by_up
 from infra.config.errors import StackError
-from infra.config.identity import Service
+from infra.config.identity import OUR_SERVICES, Service
 from tests.ground.unit.test_spec import declared
 from tests.kit.engine_user import CONTENTS, a_cluster
 
-services = st.sampled_from(list(Service))
+services = st.sampled_from(OUR_SERVICES)
 contents = st.sampled_from(sorted(CONTENTS))
 
 
@@ -109,7 +109,7 @@ class OnFolders(RuleBasedStateMachine):
         """Take the stack down; what `up` made is given up with its volumes, and what is left is told."""
         backend = EmbeddedBackend(declared().project)
         if volumes:
-            for service in filter(lambda each: is_made_by_up(self._data(each)), Service):
+            for service in filter(lambda each: is_made_by_up(self._data(each)), OUR_SERVICES):
                 self._forget(self._data(service))
         backend.down(volumes=volumes)
         if volumes:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from infra.backends.embedded.plan import Observed, Verb, plan_up
 from infra.backends.embedded.server import Launch
 from infra.backends.protocol import Operation
-from infra.config.identity import Service
+from infra.config.identity import OUR_SERVICES, Service
 from infra.config.secret import Secret
 
 HASHES = ["of another declaration", None]
@@ -33,7 +33,7 @@ class ModelledMachine:
             case Verb.INITIALISE:
                 assert not found.running
                 # Redis finds its data in its folder; PostgreSQL's is finished when it has served.
-                self.servers[service] = replace(found, complete=service is Service.REDIS)
+                self.servers[service] = replace(found, complete=service == Service.REDIS)
             case Verb.START:
                 assert not found.running
                 self.servers[service] = replace(found, running=True, config_hash=launches[service].config_hash)
@@ -58,7 +58,7 @@ def launch(service: Service, port: int, password: str) -> Launch:
 declarations = st.fixed_dictionaries(
     {
         service: st.builds(launch, st.just(service), st.integers(5432, 5433), st.sampled_from(["S3cret", "another"]))
-        for service in Service
+        for service in OUR_SERVICES
     }
 )
 

@@ -36,6 +36,7 @@ def as_declared(spec: StackSpec) -> Observed:
         volume_ids=((POSTGRES, "one"), (REDIS, "other")),
         networks=("network-id",),
         image_ids=tuple((container.image, f"image-{container.service}") for container in spec.containers),
+        project_id=spec.project.id,
     )
 
 

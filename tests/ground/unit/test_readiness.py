@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from infra.backends.protocol import Server
-from infra.config.identity import Service
+from infra.config.identity import OUR_SERVICES, Service
 from infra.config.record import Record
 from infra.config.secret import Secret
 from infra.config.settings import BackendChoice
@@ -19,7 +19,7 @@ from tests.kit.stack import make_settings
 SETTINGS = make_settings()
 SERVERS = {
     service: Server(service, 5432, datetime(2026, 1, 1, tzinfo=UTC), f"first start of {service}", "process 1")
-    for service in Service
+    for service in OUR_SERVICES
 }
 
 
@@ -50,11 +50,11 @@ def test_another_password_asks_for_a_proof(prepare: Preparation, key: str) -> No
     assert not is_proven(record(prepare), SERVERS, replace(SETTINGS, **change), prepare)
 
 
-@pytest.mark.parametrize("service", Service)
+@pytest.mark.parametrize("service", OUR_SERVICES)
 def test_another_start_asks_for_a_proof(prepare: Preparation, service: Service) -> None:
     """A server that was started by somebody else, or is gone, was not proven."""
     restarted = SERVERS | {service: SERVERS[service]._replace(start_id="second start")}
-    gone = {other: SERVERS[other] for other in Service if other is not service}
+    gone = {other: SERVERS[other] for other in OUR_SERVICES if other is not service}
     assert not is_proven(record(prepare), restarted, SETTINGS, prepare)
     assert not is_proven(record(prepare), gone, SETTINGS, prepare)
 
