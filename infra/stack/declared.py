@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from secrets import token_urlsafe
 
-from infra.config.env_lines import append_to_env_file
+from infra.config.env_writer import change_env_file
 from infra.config.errors import ConfigError
 from infra.config.identity import OUR_SERVICES, Project, Service
 from infra.config.product_module import FOLDER, explain, load_module, place
@@ -97,7 +97,8 @@ def generate_secrets(checkout: Path) -> tuple[str, ...]:
         return ()
     values = read_values(checkout)
     missing = tuple(key for key in wanted if not values.get(key))
-    append_to_env_file(checkout / ".env", {key: token_urlsafe(24) for key in missing})
+    if missing:
+        change_env_file(checkout / ".env", {key: token_urlsafe(24) for key in missing})
     return missing
 
 
