@@ -79,6 +79,9 @@ class Backend(Protocol):
     def missing(self, spec: StackSpec) -> tuple[Operation, ...]:
         """Return what `resolve` would have to get first."""
 
+    def extensions(self, spec: StackSpec) -> frozenset[str] | None:
+        """Return the names of the extensions that the spec's PostgreSQL has; None where it is not here yet."""
+
     def engine(self) -> tuple[str, str]:
         """Return the address and the id of the container engine, empty for plain processes."""
 

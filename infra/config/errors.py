@@ -40,8 +40,8 @@ class ConfigError(InfraError):
 class EnvironmentFault(InfraError):
     """The machine lacks something the stack needs.
 
-    `lacking` names the program or package; `setting` is the key that asks for what cannot be had, as a port; `file` is
-    what cannot be written.
+    `lacking` names the program, package or extension; `setting` is the key that asks for what cannot be had, as a port;
+    `file` is what cannot be written.
     """
 
     def __init__(

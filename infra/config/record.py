@@ -18,7 +18,8 @@ class Record:
     processes. `proven` holds, for each service, which start of which server was proven to serve, and with which
     configuration; a server that is still the same needs no new proof. `data` names the data that was complete then, and
     `superuser` that it knew. `stopping` is set while a command stops servers: where that was interrupted, a server that
-    answers may be about to end. `left_out` are the servers that the backend cannot run, each with the reason.
+    answers may be about to end. `left_out` are the servers that the backend cannot run, each with the reason,
+    `extensions` those of PostgreSQL that were seen to be there in its image or program.
     """
 
     backend: BackendChoice
@@ -32,6 +33,7 @@ class Record:
     engine: str = ""
     stopping: bool = False
     left_out: dict[Service, str] = field(default_factory=dict)
+    extensions: tuple[str, ...] = ()
 
     @classmethod
     def load(cls, project: Project) -> "Record | None":
@@ -55,6 +57,7 @@ class Record:
                 engine=stored.get("engine", ""),
                 stopping=stored.get("stopping", False),
                 left_out={Service(name): reason for name, reason in stored.get("left_out", {}).items()},
+                extensions=tuple(stored.get("extensions", ())),
             )
         except FileNotFoundError:
             return None

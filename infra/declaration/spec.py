@@ -153,6 +153,8 @@ class StackSpec(NamedTuple):
     # Each check starts a process in a container; what waits for the servers does not wait for these.
     health_interval: timedelta = timedelta(seconds=5)
     beside: bool = False
+    # What PostgreSQL has to have for the product.
+    extensions: tuple[str, ...] = ()
     # The product's servers, and those that the backend leaves out, each with the reason.
     services: tuple[ProductService, ...] = ()
     left_out: tuple[tuple[Service, str], ...] = ()

@@ -7,6 +7,7 @@ from secrets import token_urlsafe
 
 from infra.config.env_writer import change_env_file
 from infra.config.errors import ConfigError
+from infra.config.extensions import declared_extensions
 from infra.config.identity import OUR_SERVICES, Project, Service
 from infra.config.product_module import FOLDER, explain, load_module, place
 from infra.config.secret import Secret
@@ -34,7 +35,8 @@ def declare_stack(
     Raises:
         ConfigError: as `build_stack` does, or a server of the product cannot be had as it is declared.
     """
-    stack, services = build_stack(settings, project, durable=durable), product_services()
+    stack = build_stack(settings, project, durable=durable)._replace(extensions=declared_extensions())
+    services = product_services()
     if not services:
         return stack
     values = read_values() if values is None else values

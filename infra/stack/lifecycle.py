@@ -22,6 +22,7 @@ from infra.declaration.spec import StackSpec
 from infra.images.names import stand_in_of
 from infra.stack.adoption import forget_adoption
 from infra.stack.declared import UNSET, declare_stack
+from infra.stack.extensions import missing_extensions, refuse_missing_extensions
 from infra.stack.locks import ports_claimed, project_lock, undisturbed
 from infra.stack.ports import choose_ports, spec_ports
 from infra.stack.readiness import Preparation, Readiness, await_return, fingerprint
@@ -134,7 +135,6 @@ def _await_restored_servers(
 
 
 def _remember(backend: Backend, spec: StackSpec, proven: dict[Service, str], data: str, before: Record | None) -> None:
-    images = {declared.service: declared.image for declared in spec.containers}
     endpoint, engine = backend.engine()
     Record(
         backend=backend.choice,
@@ -142,8 +142,9 @@ def _remember(backend: Backend, spec: StackSpec, proven: dict[Service, str], dat
         # Also of a server that was taken out of the declaration: its data may be there.
         ports=(before.ports if before else {}) | spec_ports(spec),
         proven=proven,
-        images=images,
+        images=_images(spec),
         left_out=dict(spec.left_out),
+        extensions=spec.extensions,
         superuser=spec.postgres.user,
         data=data,
         endpoint=endpoint,
@@ -289,11 +290,19 @@ def choose(
         backend = make_backend(choice, spec.project, durable=spec.durable, known_data=record.data if record else "")
         if record:
             backend.refuse_other_engine(record.endpoint, record.engine)
-        return backend, backend.resolve(spec, known, None, say) if fetch else backend.present(spec, known)
+        resolved = backend.resolve(spec, known, None, say) if fetch else backend.present(spec, known)
+        if record is None or record.extensions != spec.extensions or record.images != _images(resolved):
+            refuse_missing_extensions(backend, resolved)
+        return backend, resolved
+    return _choose_first(settings, spec, say, fetch=fetch)
+
+
+def _choose_first(settings: Settings, spec: StackSpec, say: Say, *, fetch: bool) -> tuple[Backend, StackSpec]:
+    """Choose for a stack that has neither record nor data: containers if they have what it needs."""
     try:
         backend = make_backend(BackendChoice.DOCKER, spec.project)
         limit = settings.stack_pull_timeout
-        resolved = backend.resolve(spec, known, limit, say) if fetch else backend.present(spec, known)
+        resolved = backend.resolve(spec, {}, limit, say) if fetch else backend.present(spec, {})
     except EngineUnavailable as error:
         if not error.absent:
             raise
@@ -301,12 +310,21 @@ def choose(
     except ImageUnavailable as error:
         reason = str(error).partition(". ")[0]
     else:
-        say("backend: docker (an engine answers); remembered for this checkout")
-        return backend, resolved
+        lacking = missing_extensions(backend, resolved)
+        if not lacking or spec.postgres.version not in postgres_at(Place.EMBEDDED):
+            refuse_missing_extensions(backend, resolved)
+            say("backend: docker (an engine answers); remembered for this checkout")
+            return backend, resolved
+        reason = f"{resolved.postgres.image} has no extension {', '.join(lacking)}"
     _refuse_containers_alone(spec.postgres.version, reason)
-    say(f"backend: embedded, plain processes ({reason}); remembered for this checkout")
     embedded = make_backend(BackendChoice.EMBEDDED, spec.project, durable=spec.durable)
-    return embedded, embedded.resolve(spec, known, None, say)
+    refuse_missing_extensions(embedded, spec)
+    say(f"backend: embedded, plain processes ({reason}); remembered for this checkout")
+    return embedded, embedded.resolve(spec, {}, None, say)
+
+
+def _images(spec: StackSpec) -> dict[Service, str]:
+    return {declared.service: declared.image for declared in spec.containers}
 
 
 def _refuse_containers_alone(version: int, reason: str) -> None:

@@ -33,15 +33,15 @@ _RETURN = timedelta(seconds=10)
 class Preparation(NamedTuple):
     """What makes the database ready for the product's roles.
 
-    `code` is the files and folders that hold it, `words` what else it goes by: when one changes, what it prepared needs
-    preparing again.
+    `code` is the files and folders that hold it, `extensions` those that it makes: when one changes, what it prepared
+    needs preparing again.
     `state` is a query of one value that changes when somebody changes what was prepared.
     """
 
     run: Callable[[DatabaseUrl, Settings], None]
     code: tuple[Path, ...]
     state: str = ""
-    words: tuple[str, ...] = ()
+    extensions: tuple[str, ...] = ()
 
 
 def fingerprint(servers: Mapping[Service, Server], settings: Settings, prepare: Preparation) -> dict[Service, str]:
@@ -49,7 +49,7 @@ def fingerprint(servers: Mapping[Service, Server], settings: Settings, prepare: 
 
     Of PostgreSQL also that each of the product's roles can log in, and what it says of what was prepared.
     """
-    common = hashlib.sha256(digest(prepare.code, *prepare.words).encode())
+    common = hashlib.sha256(digest(prepare.code, *prepare.extensions).encode())
     common.update(f"{settings.postgres_user}\0{settings.redis_version.value}\0".encode())
     for secret in (settings.postgres_password, settings.redis_password, *map(settings.role_password, Role)):
         common.update(secret.reveal().encode() + b"\0")

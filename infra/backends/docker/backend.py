@@ -91,6 +91,13 @@ class DockerBackend:
             self._image_ids[reference] = images.image_id(self._client, reference)
         return self._image_ids[reference]
 
+    def extensions(self, spec: StackSpec) -> frozenset[str] | None:
+        """Return the extensions that the image of PostgreSQL has; None where it is not on this machine."""
+        from infra.backends.docker.said import extensions_in
+
+        declared = self._locally(_postgres(spec))
+        return extensions_in(self._client, spec, declared) if self._image_id(declared.image) else None
+
     def engine(self) -> tuple[str, str]:
         """Return the engine's address, and the id that it keeps whatever address it is reached at."""
         with explained(Operation("name", "itself", "")):

@@ -33,6 +33,7 @@ from infra.backends.data_directory import (
 from infra.backends.docker.engine import Client
 from infra.backends.docker.errors import explained
 from infra.backends.docker.ownership import LOOK_SUFFIX
+from infra.backends.docker.said import said_by
 from infra.backends.preload import refuse_missing
 from infra.backends.protocol import Operation
 from infra.backends.redis_file import snapshot_magic
@@ -160,33 +161,12 @@ def refuse_unread_redis(
     magic = snapshot_magic(lambda name: open_file(client, container, f"{declared.data_path}/{name}"))
     if OLDEST.reads(magic) or image_id is None:
         return
-    program = program_of(f"the redis-server of {declared.image}", _redis_version(client, spec, declared))
+    program = program_of(
+        f"the redis-server of {declared.image}", said_by(client, spec, declared, "redis-server", "--version")
+    )
     if program is not None:
         again = "Set REDIS_VERSION, or REDIS_IMAGE, to what wrote it"
         refuse_unread(program, magic, f"volume {declared.volume}", again)
-
-
-def _redis_version(client: Client, spec: StackSpec, declared: ContainerSpec) -> str:
-    """Return what the server in the declared image says of its version; empty where there is none."""
-    from docker.errors import APIError
-
-    with explained(Operation("ask for its version", declared.image, "")):
-        made = client.create_container(
-            declared.image,
-            entrypoint=["redis-server"],
-            command=["--version"],
-            name=f"{declared.name}-{uuid4().hex[:8]}{LOOK_SUFFIX}",
-            labels=spec.labels | declared.labels,
-            host_config=client.create_host_config(network_mode="none"),
-        )
-        try:
-            client.start(made)
-            client.wait(made)
-            return str(client.logs(made, stderr=False).decode(errors="replace"))
-        except APIError:  # the image has no such program
-            return ""
-        finally:
-            client.remove_container(made["Id"], v=True, force=True)
 
 
 def redis_content(client: Client, container: str, directory: str, *, ours: bool) -> RedisContent:

@@ -17,7 +17,7 @@ import psutil
 
 from infra.backends.data_directory import MADE, MARKER, Data, refuse_only_others
 from infra.backends.embedded import postgres, process, product, redis
-from infra.backends.embedded.binaries import Programs, find_programs, place, placed
+from infra.backends.embedded.binaries import Programs, find_postgres, find_programs, place, placed
 from infra.backends.embedded.folder import open_if_there, remove_made
 from infra.backends.embedded.log import read_log
 from infra.backends.embedded.plan import Observed, Verb, plan_up, words_of
@@ -71,6 +71,11 @@ class EmbeddedBackend:
     def missing(self, spec: StackSpec) -> tuple[Operation, ...]:  # noqa: ARG002 - the protocol's signature
         """Return nothing: the programs are installed or they are not."""
         return ()
+
+    def extensions(self, spec: StackSpec) -> frozenset[str]:
+        """Return the extensions that the wheel's PostgreSQL has."""
+        shared = find_postgres(spec.postgres.version).folder.parent / "share" / "postgresql" / "extension"
+        return frozenset(control.stem for control in shared.glob("*.control"))
 
     def engine(self) -> tuple[str, str]:
         """Return nothing: the servers run on this machine."""
