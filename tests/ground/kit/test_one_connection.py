@@ -105,8 +105,11 @@ def test_deferred_checks_are_made_at_each_commit(
             connection.execute(twice, {"t": tenant})
         with tenant_connection(on_one, tenant) as connection:
             assert connection.scalar(text(USERS)) == 0
-            connection.execute(twice, {"t": tenant})
-            connection.execute(text("UPDATE users SET email = external_id"))
+        for _ in range(2):
+            with tenant_connection(on_one, tenant) as connection:
+                connection.execute(text("DELETE FROM users"))
+                connection.execute(twice, {"t": tenant})
+                connection.execute(text("UPDATE users SET email = external_id"))
         with tenant_connection(on_one, tenant) as connection:
             assert connection.scalar(text(USERS)) == 2
 
@@ -180,9 +183,11 @@ def test_threads_take_turns_or_are_refused(db: Engine, tenant: UUID) -> None:
         connection.execute(text(USERS))
         staying = pool.submit(stay)
         began.wait()
-        with pytest.raises(OneConnectionError, match="threads"):
-            connection.execute(text(USERS))
-        go_on.set()
+        try:
+            with pytest.raises(OneConnectionError, match="threads"):
+                connection.execute(text(USERS))
+        finally:
+            go_on.set()
         staying.result()
 
 
