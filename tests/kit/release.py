@@ -128,7 +128,7 @@ def release(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     name = f"groundwork-release-{uuid.uuid4().hex[:8]}"
     made = Release(f"{name}:1", checkout, name, checkout.parent / "secrets")
     with ExitStack() as stack:
-        _make_roots()
+        make_roots(RELEASE_ROOT, _SERVER)
         leave_bait(checkout)
         stack.callback(_docker, "image", "rm", "--force", made.image)
         build(checkout, made.image)
@@ -150,12 +150,13 @@ def leave_bait(checkout: Path) -> None:
         path.write_text(f"POSTGRES_PASSWORD={BAIT}\n")
 
 
-def _make_roots() -> None:
+def make_roots(*roots: Root) -> None:
+    """Make images of Debian roots; where this machine cannot, the test is skipped with the reason."""
     try:
         # One after the other, where several workers run: a root takes half a minute and much memory.
         with Path(tempfile.gettempdir(), "groundwork-roots.lock").open("w") as lock, engine() as client:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            for root in (RELEASE_ROOT, _SERVER):
+            for root in roots:
                 ensure_root(client, root, progress=say)
     except EnvironmentFault as fault:
         if docker_is_required():

@@ -9,7 +9,9 @@ import pytest
 
 from infra.config.identity import Service
 from infra.config.settings import BackendChoice, read_env_file
+from infra.images.base import RELEASE_ROOT
 from tests.kit.checkout import Checkout
+from tests.kit.release import make_roots
 
 pytestmark = pytest.mark.slow
 
@@ -41,6 +43,7 @@ def shop(checkout: Checkout) -> Iterator[Checkout]:
     """Give a checkout that declares servers of its own: for containers only those that have an image here."""
     text = SERVICES
     if checkout.backend is BackendChoice.DOCKER:
+        make_roots(RELEASE_ROOT)
         text = text.replace('image="no-such-image:1", ', "")
     (checkout.path / "infra" / "product" / "services.py").write_text(text)
     checkout.succeed("up")
