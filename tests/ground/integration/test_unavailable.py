@@ -95,7 +95,7 @@ def test_a_wrong_password_stops_at_once(stack: RunningStack, make_engine: MakeEn
     """Nothing is tried again where waiting heals nothing."""
     engine = make_engine(replace(stack.url(Role.USER), password=Secret(PASSWORD)))
     with pytest.raises(
-        DatabaseUnavailable, match="password authentication failed", check=about(role=Role.USER, transient=False)
+        DatabaseUnavailable, match="password authentication failed", check=about(role=str(Role.USER), transient=False)
     ):
         engine.connect()
     assert logged == []

@@ -31,7 +31,9 @@ def test_a_database_is_migrated_and_isolates(database: Database, stack: RunningS
     check(database.owner, database.user, stack.settings).require()
     with connect(database.owner, stack.settings) as connection:
         question = "SELECT has_database_privilege(%s, current_database(), %s)"
-        rights = [connection.execute(question, [Role.USER, right]).fetchone() for right in ("CONNECT", "TEMPORARY")]
+        rights = [
+            connection.execute(question, [str(Role.USER), right]).fetchone() for right in ("CONNECT", "TEMPORARY")
+        ]
     assert rights == [(True,), (False,)]
 
 
