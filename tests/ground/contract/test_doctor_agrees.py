@@ -31,7 +31,7 @@ def require_agreement(checkout: Checkout, code: int, **environ: str) -> str:
     ("environ", "code", "named"),
     [
         ({"POSTGRES_PORT": "25555", "REDIS_PORT": "25555"}, 2, "both 25555"),
-        pytest.param({"POSTGRES_USER": Role.OWNER}, 2, "POSTGRES_USER app_owner", marks=pytest.mark.slow),
+        pytest.param({"POSTGRES_USER": str(Role.OWNER)}, 2, "POSTGRES_USER app_owner", marks=pytest.mark.slow),
         pytest.param({"POSTGRES_USER": "pg_admin"}, 2, "keeps for itself", marks=pytest.mark.slow),
         pytest.param({"POSTGRES_USER": LONG}, 2, "63 bytes", marks=pytest.mark.slow),
         ({"DATABASE_SSLMODE": "require"}, 2, "DATABASE_SSLMODE=prefer"),
