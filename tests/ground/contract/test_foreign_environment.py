@@ -1,6 +1,7 @@
 """What the shell's variables for other servers do to the stack's connections: nothing."""
 
 import asyncio
+import shutil
 from pathlib import Path
 
 import pytest
@@ -96,8 +97,10 @@ def test_production_shows_nobody_a_plain_text_shell(served: Checkout) -> None:
     query, elsewhere = "SELECT 'answered';", {"DATABASE_URL": served.url(Role.USER).libpq()}
     for environ in ({}, elsewhere):
         refused = served.pipe(query, "psql", APP_ENV="production", **environ)
-        assert (refused.returncode, "answered" in refused.stdout) == (2, False)
-        assert "SSL" in refused.stderr
+        # For another server the wheel's psql, which speaks no TLS, is refused before it is started.
+        code = 3 if environ and shutil.which("psql") is None else 2
+        assert (refused.returncode, "answered" in refused.stdout) == (code, False)
+        assert "SSL" in refused.stderr.upper()
         allowed = served.pipe(query, "psql", APP_ENV="production", DATABASE_SSLMODE=SslMode.PREFER, **environ)
         assert "answered" in allowed.stdout, allowed.stderr
     doctor, up = (served.invoke(command, APP_ENV="production") for command in ("doctor", "up"))
