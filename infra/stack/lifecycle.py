@@ -1,7 +1,7 @@
 """Bring the stack up and down and say how it is: the only orchestration, over whichever backend serves."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -62,7 +62,7 @@ def up(
         StackError: the servers did not become ready, or their data cannot be used.
     """
     declared = declare_stack(settings, project, durable=durable)._replace(beside=beside)
-    with disk_explained(), project_lock(project, say), _taken_back(project) as undo:
+    with disk_explained(), project_lock(project, say), ExitStack() as undo:
         record = Record.load(project)
         ended = _finish_interrupted_down(project, record, say)
         backend, spec = choose(settings, declared, record, say)
@@ -87,24 +87,6 @@ def up(
         _tell_of_others(backend, spec, say)
         undo.pop_all()
     return Stack(project, backend.choice, backend.servers(), (*ended, *operations), left_out=dict(spec.left_out))
-
-
-@contextmanager
-def _taken_back(project: Project) -> Iterator[ExitStack]:
-    """Give a block what it tells how to take back its steps, and take them back where it fails.
-
-    Meanwhile nobody else chooses a port: a server that is started again needs the one that it had.
-    """
-    undo = ExitStack()
-    try:
-        yield undo
-    except BaseException as error:
-        with ExitStack() as claimed:
-            with suppress(StackError):  # no lock is no reason to leave things half-made
-                claimed.enter_context(ports_claimed(project))
-            undo.__exit__(type(error), error, error.__traceback__)
-        raise
-    undo.close()
 
 
 def _differs(record: Record | None, spec: StackSpec) -> bool:
