@@ -13,6 +13,7 @@ from infra.config.record import dump_file
 from infra.config.settings import BackendChoice, Role
 from infra.config.versions import Place, postgres_at
 from infra.images.names import STAND_INS
+from infra.stack.ports import free_port
 from tests.ground.contract.test_interrupts import begun, end_after
 from tests.kit.checkout import Checkout
 from tests.kit.world import engine, things_of
@@ -25,6 +26,8 @@ pytestmark = pytest.mark.slow
 @pytest.fixture
 def filled(checkout: Checkout) -> Checkout:
     """Give a checkout whose stack, on the default version, has rows in the product's database and in another."""
+    # Not the standard ports: while a failed upgrade is taken back, another stack may choose those.
+    checkout.environ |= {key: str(free_port()) for key in ("POSTGRES_PORT", "REDIS_PORT")}
     checkout.succeed("up", "migrate")
     checkout.query(Role.OWNER, "CREATE TABLE kept AS SELECT g AS id, md5(g::text) FROM generate_series(1, 20000) g")
     with closing(psycopg.connect(admin_url(checkout.settings, checkout.ports).libpq(), autocommit=True)) as admin:
