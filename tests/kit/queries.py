@@ -59,7 +59,7 @@ def explain() -> Explain:
             session.execute(statement)
         plans = [_plan(session, *each) for each in seen]
         for node in (node for plan in plans for node in _nodes(plan) if "Relation Name" in node):
-            if (read := _rows_in_vain(node)) > rows:
+            if (read := _avoidable_rows(node)) > rows:
                 pytest.fail(
                     f"a {node['Node Type']} of {node['Relation Name']} reads {read:.0f} rows, and {rows} are allowed; "
                     f"its filter: {node.get('Filter', 'none')}",
@@ -82,7 +82,7 @@ def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield from _nodes(child)
 
 
-def _rows_in_vain(node: dict[str, Any]) -> float:
+def _avoidable_rows(node: dict[str, Any]) -> float:
     """Return how many rows a scan reads that an index on the query's columns would not have it read."""
     found: float = node["Actual Rows"] if node["Node Type"] == "Seq Scan" else 0
     return (found + float(node.get("Rows Removed by Filter", 0))) * float(node["Actual Loops"])

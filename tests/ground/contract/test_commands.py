@@ -176,7 +176,7 @@ def test_doctor_names_who_holds_a_declared_port(checkout: Checkout, served: Chec
 
 
 def test_the_stacks_own_database_is_well(served: Checkout) -> None:
-    """What `up` made is what `doctor --database` looks for: each role logs in, and nothing is amiss."""
+    """What `up` made is what `doctor --database` looks for: each role logs in, and nothing is wrong."""
     findings = json.loads(served.succeed("doctor", "--database", "--json").stdout)
     assert {*map(str, Role), "administrator", "roles", "rights", "server"} <= {
         finding["subject"] for finding in findings

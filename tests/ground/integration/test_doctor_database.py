@@ -40,16 +40,16 @@ def look(superuser: DatabaseUrl, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     return examine
 
 
-def amiss(found: Iterable[Finding]) -> dict[str, Level]:
+def faults(found: Iterable[Finding]) -> dict[str, Level]:
     """Return what is not well, but for the durability that the tests' servers go without."""
     return {each.subject: each.level for each in found if each.level is not Level.OK and "crash" not in each.found}
 
 
 def test_a_prepared_server_is_well(superuser: DatabaseUrl, look: Look) -> None:
-    """After bootstrap nothing is amiss, a superuser sees all of it, and no password is shown."""
+    """After bootstrap nothing is wrong, a superuser sees all of it, and no password is shown."""
     bootstrap(superuser, SETTINGS)
     found = look()
-    assert amiss(found) == {}
+    assert faults(found) == {}
     assert "not seen" not in {each.subject for each in found}
     assert "logs in to app " in next(each.found for each in found if each.subject == "administrator")
     assert not [role for role in Role if SETTINGS.role_password(role).reveal() in str(found)]
@@ -59,7 +59,7 @@ def test_an_administrator_sees_what_it_may(superuser: DatabaseUrl, manager: Data
     """Without a superuser nothing fails; what that one does not see is named with the right that shows it."""
     bootstrap(manager, SETTINGS)
     found = look(manager)
-    assert amiss(found) == {"roles": Level.WARN}
+    assert faults(found) == {"roles": Level.WARN}
     unseen = next(each.found for each in found if each.subject == "not seen")
     assert re.findall(r"([\w -]+): it takes GRANT pg_monitor", unseen) == HIDDEN
     ask(superuser, "GRANT pg_monitor TO manager")
@@ -86,7 +86,7 @@ def test_what_was_changed_is_found(damage: str, subject: str, code: int, superus
     bootstrap(superuser, SETTINGS)
     ask(superuser.on("app"), damage)
     found = look()
-    assert amiss(found)[subject] is (Level.FAIL if code else Level.WARN)
+    assert faults(found)[subject] is (Level.FAIL if code else Level.WARN)
     assert all(each.remedy for each in found if each.level is not Level.OK)
     assert exit_code(found) == code
 
@@ -95,15 +95,15 @@ def test_an_extension_that_was_not_made_is_found(superuser: DatabaseUrl, look: L
     """What pyproject.toml declares is looked for in the product's own database."""
     bootstrap(superuser, SETTINGS)
     (tmp_path / "pyproject.toml").write_text('[tool.groundwork]\nextensions = ["vector"]\n')
-    assert amiss(look()) == {"extensions": Level.FAIL}
+    assert faults(look()) == {"extensions": Level.FAIL}
     ask(superuser.on("app"), "CREATE EXTENSION vector")
-    assert amiss(look()) == {}
+    assert faults(look()) == {}
 
 
 def test_a_server_that_nobody_prepared_is_named(look: Look) -> None:
     """Where there is neither role nor database, each login fails with what to do, and the administrator still looks."""
     found = look()
-    assert {"app_user", "app_owner", "app_maintenance", "roles"} <= amiss(found).keys()
+    assert {"app_user", "app_owner", "app_maintenance", "roles"} <= faults(found).keys()
     assert all("invoke bootstrap" in each.remedy for each in found if each.level is Level.FAIL)
 
 
@@ -115,14 +115,14 @@ def test_a_server_that_never_answers_is_given_up(superuser: DatabaseUrl, look: L
         deaf.listen()
         port = deaf.getsockname()[1]
         found = look(user=replace(role_at(superuser, Role.USER), port=port))
-    assert amiss(found) == {"app_user": Level.FAIL}
+    assert faults(found) == {"app_user": Level.FAIL}
 
 
 def test_a_server_that_goes_away_meanwhile_is_no_traceback(superuser: DatabaseUrl, look: Look) -> None:
     """Where a connection ends on the way, a finding says so and the rest is still looked at."""
     bootstrap(superuser, SETTINGS)
     ask(superuser, "ALTER ROLE app_owner SET idle_session_timeout = '1ms'")
-    assert amiss(look()) == {"app_owner": Level.FAIL, "rights": Level.WARN}
+    assert faults(look()) == {"app_owner": Level.FAIL, "rights": Level.WARN}
     with connect(superuser, SETTINGS) as lost:
         lost.close()
         assert [each.level for each in _judge_states("roles", lost, lasting_requirements(SETTINGS))] == [Level.FAIL]
